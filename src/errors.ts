@@ -1,0 +1,60 @@
+/**
+ * Every operating error that Vouch throws, with its classification as data.
+ * A programmer's error is an `assert`; whatever came from outside becomes one of these.
+ */
+
+export type ErrorCode =
+  | "configuration" // options or relations between them are wrong: nothing was joined
+  | "usage" // the command line is wrong
+  | "task-module" // a task module cannot be loaded or defines nothing usable
+  | "unavailable" // a server does not answer: worth trying again
+  | "protocol" // a peer sent something that this version does not accept
+  | "refused" // a peer or a server refused us: another cell, version or parameter set
+  | "fenced" // a newer epoch, session or group generation exists
+  | "task-log" // the task log answered with an error that trying again will not mend
+  | "data-dir" // the data directory is in use or unreadable
+  | "closed"; // the object was closed before or during the call
+
+/** An error with a code, whether the same call may succeed later, and the cause kept. */
+export class VouchError extends Error {
+  readonly code: ErrorCode;
+  readonly retriable: boolean;
+
+  constructor(code: ErrorCode, message: string, options: { retriable?: boolean; cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = "VouchError";
+    this.code = code;
+    this.retriable = options.retriable ?? code === "unavailable";
+  }
+}
+
+/** All violations of a configuration at once; each line says what was expected and what came. */
+export class ConfigurationError extends VouchError {
+  readonly violations: readonly string[];
+
+  constructor(violations: readonly string[]) {
+    super("configuration", `${violations.length} configuration error(s):\n  - ${violations.join("\n  - ")}`);
+    this.name = "ConfigurationError";
+    this.violations = violations;
+  }
+}
+
+/** Any thrown value as an Error, so that a cause is never lost. */
+export function toError(thrown: unknown): Error {
+  if (thrown instanceof Error) return thrown;
+  return new Error(
+    typeof thrown === "string" ? thrown : `a non-error was thrown: ${JSON.stringify(thrown) ?? String(thrown)}`,
+  );
+}
+
+/** The message of an error and of its causes, outermost first, for a log line. */
+export function describeError(thrown: unknown): string {
+  const parts: string[] = [];
+  let current: unknown = thrown;
+  for (let depth = 0; depth < 6 && current !== undefined && current !== null; depth++) {
+    const error = toError(current);
+    if (!parts.includes(error.message)) parts.push(error.message);
+    current = error.cause;
+  }
+  return parts.join(": ");
+}
