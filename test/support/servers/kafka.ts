@@ -1,0 +1,149 @@
+/**
+ * One real Kafka broker (KRaft, broker and controller in one process) on loopback, with group settings that make
+ * rebalances quick. A test file starts one in `beforeAll` and shares it: a start costs seconds of CPU.
+ */
+
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { startJava } from "./java.ts";
+import { type ChildProcess, freePorts, temporaryFolder } from "./processes.ts";
+
+const START_MS = 60_000;
+const START_TRIES = 3;
+
+export interface KafkaOptions {
+  /** Partitions of topics that are created without a number; default 4. */
+  readonly partitions?: number;
+  readonly heapMb?: number; // default 512
+  /** Further lines of server.properties; they win over the defaults. */
+  readonly properties?: Readonly<Record<string, string>>;
+  /** For benchmarks: compile hot code fully, at the price of a slower start. */
+  readonly fullCompiler?: boolean;
+}
+
+export interface KafkaServer {
+  /** "127.0.0.1:port"; the same after `restart`. */
+  readonly brokers: string;
+  readonly port: number;
+  /** Of the process that runs now. */
+  readonly pid: number;
+  output(): string;
+  /** Sends a signal; with one that ends the process, resolves when it has ended. */
+  kill(signal: NodeJS.Signals): Promise<void>;
+  /** Ends it and removes its data. Idempotent. */
+  stop(): Promise<void>;
+  /** Ends it if it still runs (SIGKILL) and starts it again on the same port with the same data. */
+  restart(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** Starts a broker and waits until it serves clients. @throws Error with the broker's output. */
+export async function startKafka(options: KafkaOptions = {}): Promise<KafkaServer> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await startOnFreePorts(options);
+    } catch (error) {
+      // Somebody else may have taken a port between our look and the broker's bind.
+      if (attempt >= START_TRIES || !/BindException|Address already in use/.test(String(error))) throw error;
+    }
+  }
+}
+
+async function startOnFreePorts(options: KafkaOptions): Promise<KafkaServer> {
+  const [port = 0, controllerPort = 0] = await freePorts(2);
+  const folder = await temporaryFolder("vouch-kafka");
+  await writeStorage(folder.path, port, controllerPort, options);
+
+  const start = async (): Promise<ChildProcess> => {
+    const child = await startJava(
+      `Kafka on port ${port}`,
+      folder.path,
+      options.heapMb ?? 512,
+      "kafka.Kafka",
+      [join(folder.path, "server.properties")],
+      { fullCompiler: options.fullCompiler ?? false },
+    );
+    try {
+      await child.waitForOutput(/Kafka Server started/, START_MS);
+      return child;
+    } catch (error) {
+      await child.stop();
+      throw error;
+    }
+  };
+
+  let child: ChildProcess;
+  try {
+    child = await start();
+  } catch (error) {
+    await folder.remove();
+    throw error;
+  }
+
+  const server: KafkaServer = {
+    brokers: `127.0.0.1:${port}`,
+    port,
+    get pid() {
+      return child.pid;
+    },
+    output: () => child.output(),
+    async kill(signal) {
+      child.kill(signal);
+      if (signal !== "SIGSTOP" && signal !== "SIGCONT") await child.exited;
+    },
+    async stop() {
+      await child.stop();
+      await folder.remove();
+    },
+    async restart() {
+      await child.stop();
+      child = await start();
+    },
+    [Symbol.asyncDispose]: () => server.stop(),
+  };
+  return server;
+}
+
+async function writeStorage(
+  folder: string,
+  port: number,
+  controllerPort: number,
+  options: KafkaOptions,
+): Promise<void> {
+  const data = join(folder, "data");
+  await mkdir(data);
+  const properties: Record<string, string> = {
+    "process.roles": "broker,controller",
+    "node.id": "1",
+    "controller.quorum.voters": `1@127.0.0.1:${controllerPort}`,
+    listeners: `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}`,
+    "advertised.listeners": `PLAINTEXT://127.0.0.1:${port}`,
+    "controller.listener.names": "CONTROLLER",
+    "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+    "log.dirs": data,
+    "num.partitions": String(options.partitions ?? 4),
+    "auto.create.topics.enable": "false",
+    "offsets.topic.num.partitions": "1",
+    "offsets.topic.replication.factor": "1",
+    "transaction.state.log.num.partitions": "1",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "group.initial.rebalance.delay.ms": "0",
+    "group.min.session.timeout.ms": "1000",
+    "num.network.threads": "2",
+    "num.io.threads": "2",
+    "log.cleaner.dedupe.buffer.size": "2097152",
+    "log.initial.task.delay.ms": "500",
+    ...options.properties,
+  };
+  const lines = Object.entries(properties).map(([name, value]) => `${name}=${value}`);
+  await writeFile(join(folder, "server.properties"), `${lines.join("\n")}\n`);
+  // What `StorageTool format` would write; by hand it saves the start of a second Java process.
+  const ids = Array.from({ length: 2 }, () =>
+    Buffer.from(crypto.getRandomValues(new Uint8Array(16))).toString("base64url"),
+  );
+  await writeFile(
+    join(data, "meta.properties"),
+    `version=1\nnode.id=1\ncluster.id=${ids[0]?.replace(/^-/, "A")}\ndirectory.id=${ids[1]?.replace(/^-/, "A")}\n`,
+  );
+}
