@@ -252,20 +252,12 @@ export interface NudgeMessage {
   readonly pids: readonly PartitionId[];
 }
 
-/** Segment digests of one filter generation: CRC32 a 4 KiB segment. */
-export interface FilterDigests {
-  readonly generation: number;
-  readonly inserted: number;
-  readonly digests: Uint32Array;
-}
-
 /** Node to leader, first on a connection. */
 export interface AttachMessage {
   readonly kind: "attach";
   readonly epoch: number; // highest known to the node
   readonly appliedEpoch: number; // 0 when it holds no replicated state
   readonly appliedSeq: number;
-  readonly digests: readonly FilterDigests[];
   readonly draining: boolean;
 }
 
@@ -282,7 +274,6 @@ export interface WelcomeMessage {
 export interface StateRequestMessage {
   readonly kind: "state-request";
   readonly epoch: number;
-  readonly digests: readonly FilterDigests[]; // mine: send what differs
 }
 
 /** Rows of a table, of any holders and epochs, for state transfers. */
@@ -299,10 +290,12 @@ export interface TableRows {
   readonly hashes: Uint32Array;
 }
 
-export interface FilterSegment {
+/** Some 4 KiB segments of one filter generation; segments that are all zero are not sent. */
+export interface FilterSegments {
   readonly generation: number;
-  readonly segment: number; // index of the 4 KiB segment
-  readonly words: Uint32Array;
+  readonly insertions: number; // counted by the sender in this generation
+  readonly indexes: Uint32Array;
+  readonly bytes: Uint8Array; // the segments one after another, little-endian
 }
 
 /**
@@ -318,8 +311,8 @@ export interface StateChunkMessage {
   readonly seq: number; // sync: the delta sequence that this state contains
   readonly watermarks: readonly WatermarkRow[];
   readonly rows: readonly TableRows[];
-  readonly generations: readonly { readonly generation: number; readonly inserted: number }[];
-  readonly segments: readonly FilterSegment[];
+  readonly generations: readonly number[]; // first chunk: ids of all held generations, oldest first
+  readonly segments: readonly FilterSegments[];
 }
 
 /** Leader to node: you are in the in-sync set now. */
