@@ -1,0 +1,15 @@
+import { describe, test } from "bun:test";
+import { grantAblations, grantBudgets, grantModel } from "./grant-model.ts";
+import { grantRules } from "./grant-state.ts";
+import { assertSound, testAblations } from "./prove.ts";
+
+describe("grant model, all rules on: no double, no loss, not stuck", () => {
+  test("crash, rebalance, election", () => void assertSound(grantModel(grantBudgets.crashAndRebalance), 8_323));
+  test("crash, partition, election", () => void assertSound(grantModel(grantBudgets.crashAndPartition), 39_010));
+  test("crash, pause, election", () => void assertSound(grantModel(grantBudgets.crashAndPause), 37_070));
+  test("two rebalances", () => void assertSound(grantModel(grantBudgets.twoRebalances), 10_065));
+});
+
+describe("grant model, one rule off", () => {
+  testAblations(grantModel, grantRules, grantAblations);
+});
