@@ -1,0 +1,70 @@
+import { describe, expect, test } from "bun:test";
+import xxhash from "xxhash-wasm";
+import { BloomParameterError } from "../../native-ish/bloom.ts";
+import { KeyTag, loadKeyHash } from "../../native-ish/key-hash.ts";
+
+describe("KeyHash", () => {
+  test("is one XXH64, high half first, also for long, empty and non-ASCII keys", async () => {
+    const { h64 } = await xxhash();
+    const hash = await loadKeyHash(12345);
+    const texts = ["", "a", "payments:3:42", "über-aufgabe-№7-任务-🎈", "x".repeat(1024), "ü".repeat(5000)];
+    const pairs = hash.hashMany(texts);
+    for (const [index, text] of texts.entries()) {
+      const joined = (BigInt(pairs[index * 2]!) << 32n) | BigInt(pairs[index * 2 + 1]!);
+      expect(joined).toBe(h64(text, 12345n));
+    }
+  });
+
+  test("golden values: a change would forget every filter ever written", async () => {
+    const hash = await loadKeyHash(1);
+    const plain = hash.hashMany(["payments:0:10"]);
+    const delivery = hash.withPrefix(KeyTag.deliveryKey, "1").hashMany(["payments:0:10"]);
+    const task = hash.withPrefix(KeyTag.taskId, "1").hashMany(["payments:0:10"]);
+    const show = (pairs: Uint32Array) => Array.from(pairs, (word) => word.toString(16).padStart(8, "0")).join("-");
+    expect([plain, delivery, task].map(show)).toEqual(["b37a720e-bcb45e4f", "ec51658f-f4dc6d22", "66b63203-c4393783"]);
+  });
+
+  test("the prefix is its tag, the length of its text as four little-endian bytes, and the text", async () => {
+    const hash = await loadKeyHash(1);
+    const byHand = new Uint32Array(2);
+    hash.hashBytesInto(Uint8Array.of(KeyTag.taskId, 2, 0, 0, 0, 0x31, 0x32, 0x61), byHand, 0);
+    expect(hash.withPrefix(KeyTag.taskId, "12").hashMany(["a"])).toEqual(byHand);
+  });
+
+  test("a task id that reads like a delivery key is another key, and so is one of another dedup epoch", async () => {
+    const hash = await loadKeyHash(1);
+    const kinds = [
+      hash,
+      hash.withPrefix(KeyTag.deliveryKey, "1"),
+      hash.withPrefix(KeyTag.taskId, "1"),
+      hash.withPrefix(KeyTag.taskId, "2"),
+      hash.withPrefix(KeyTag.taskId, "1").withPrefix(KeyTag.plain, "payments"),
+    ];
+    const seen = new Set(kinds.map((kind) => kind.hashMany(["payments:0:10"]).join()));
+    expect(seen.size).toBe(kinds.length);
+  });
+
+  test("where the prefix ends and the key begins is part of the hash", async () => {
+    const hash = await loadKeyHash(1);
+    const left = hash.withPrefix(KeyTag.taskId, "a").hashMany(["bc"]);
+    const right = hash.withPrefix(KeyTag.taskId, "ab").hashMany(["c"]);
+    expect(left).not.toEqual(right);
+  });
+
+  test("a text and its UTF-8 bytes are one key, whatever their length", async () => {
+    const hash = (await loadKeyHash(9)).withPrefix(KeyTag.taskId, "1");
+    for (const text of ["", "ü", "k".repeat(4096), "k".repeat(4097), "任".repeat(3000)]) {
+      const pairs = new Uint32Array(4);
+      hash.hashInto(text, pairs, 0);
+      hash.hashBytesInto(new TextEncoder().encode(text), pairs, 1);
+      expect([pairs[2], pairs[3]]).toEqual([pairs[0], pairs[1]]);
+    }
+  });
+
+  test("refuses seeds on the slow path and pairs outside the batch", async () => {
+    await expect(loadKeyHash(2 ** 31)).rejects.toThrow(BloomParameterError);
+    const hash = await loadKeyHash(1);
+    expect(() => hash.hashInto("a", new Uint32Array(2), 1)).toThrow(RangeError);
+    expect(() => hash.hashInto("a", new Uint32Array(2), -1)).toThrow(RangeError);
+  });
+});
