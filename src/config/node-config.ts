@@ -1,0 +1,162 @@
+/** The configuration of one node: loaded, checked, and handed to the core. */
+import { hostname } from "node:os";
+import type { CoreSettings, TopicSettings } from "../core/settings.ts";
+import { ConfigurationError } from "../errors.ts";
+import { type Loaded, loadOptions, type Sources } from "./load.ts";
+import { defaultOf, type OptionTable, type OptionValues } from "./option.ts";
+import type { Address } from "./option-types.ts";
+import { type NodeConfig, nodeOptions } from "./option-table.ts";
+import { relationViolations } from "./relations.ts";
+
+/** Options of one task definition win over the node's; `effectSettleMs` and the rest fall back to it. */
+export type TopicInput = Pick<TopicSettings, "name" | "generation" | "onUnknown" | "hasCheck"> & Partial<TopicSettings>;
+
+export interface LoadedNode<Extra> {
+  readonly config: NodeConfig;
+  readonly extra: OptionValues<Extra>;
+  readonly positionals: readonly string[];
+}
+
+/**
+ * Loads a node's configuration, and with it the options of the command that asks (`extra`).
+ * @throws ConfigurationError with every violation: unknown keys, values, relations.
+ */
+export function loadNodeConfig<Extra extends OptionTable = Record<never, never>>(
+  sources: Sources,
+  extra?: Extra,
+): LoadedNode<Extra> {
+  const loaded: Loaded<OptionTable> = loadOptions({ ...nodeOptions, ...extra }, sources);
+  const values = withDerivedDefaults(loaded.values as NodeConfig, loaded.given);
+  const violations = [...loaded.violations, ...relationViolations(values, loaded.given)];
+  if (violations.length > 0) throw new ConfigurationError(violations);
+  return { config: values, extra: loaded.values as OptionValues<Extra>, positionals: loaded.positionals };
+}
+
+/**
+ * A configuration from values in code, for the library: everything not given has its default.
+ * @throws ConfigurationError with every violated relation.
+ */
+export function nodeConfig(overrides: Partial<NodeConfig>): NodeConfig {
+  const entries = Object.entries(nodeOptions).map(([key, entry]) => [key, defaultOf<unknown>(entry)]);
+  const violations: string[] = [];
+  const values: Record<string, unknown> = Object.fromEntries(entries);
+  for (const [key, value] of Object.entries(overrides)) {
+    if (value === undefined) continue;
+    if (!Object.hasOwn(nodeOptions, key)) violations.push(`${key}: no such option`);
+    values[key] = value;
+  }
+  const given = new Set(Object.keys(overrides));
+  const config = withDerivedDefaults(values as NodeConfig, given);
+  violations.push(...relationViolations(config, given));
+  if (violations.length > 0) throw new ConfigurationError(violations);
+  return config;
+}
+
+function withDerivedDefaults(config: NodeConfig, given: ReadonlySet<string>): NodeConfig {
+  return config.singleNode && !given.has("minInSync") ? { ...config, minInSync: 1 } : config;
+}
+
+/** The address that peers are told: the port that was really opened, on the host that they can reach. */
+export function advertisedAddress(
+  config: Pick<NodeConfig, "advertiseHost">,
+  listen: Address,
+  openedPort: number,
+): Address {
+  const everywhere = listen.host === "0.0.0.0" || listen.host === "::";
+  const host = config.advertiseHost !== "" ? config.advertiseHost : everywhere ? hostname() : listen.host;
+  return { host, port: openedPort };
+}
+
+/** What the core must be told. Topics are sorted by name, since their index is part of every partition id. */
+export function coreSettings(
+  config: NodeConfig,
+  topics: readonly TopicInput[],
+  clusterUuid: string,
+  bootId: string,
+): CoreSettings {
+  const { filterGenerations, filterCapacity, filterFalsePositiveRate, filterSeed } = config;
+  return {
+    clusterUuid,
+    bootId,
+    nodeId: config.nodeId,
+    dedupEpoch: config.dedupEpoch,
+    startAt: config.startAt,
+    topics: topics
+      .map((topic) => topicSettings(config, topic))
+      .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0)),
+    minInSync: config.minInSync,
+    heartbeatMs: config.heartbeatMs,
+    leaseMs: config.leaseMs,
+    isolationGraceMs: config.isolationGraceMs,
+    quarantineMarginMs: config.quarantineMarginMs,
+    inSyncEvictionMs: config.inSyncEvictionMs,
+    checkQuorumMs: config.checkQuorumMs,
+    isolateAfterMs: config.isolateAfterMs,
+    uncleanStartAfterMs: config.uncleanStartAfterMs,
+    syncMaxMs: config.syncMaxMs,
+    electionBackoffMs: config.electionBackoffMs,
+    watermarkPersistMs: config.watermarkPersistMs,
+    drainTimeoutMs: config.drainTimeoutMs,
+    concurrency: config.concurrency,
+    checkConcurrency: config.checkConcurrency,
+    checkAttemptsMax: config.checkAttemptsMax,
+    checkBackoffMs: config.checkBackoffMs,
+    unknownMax: config.unknownMax,
+    claimBatchMax: config.claimBatchMax,
+    reportsInFlightMax: config.reportsInFlightMax,
+    batchDelayMs: config.batchDelayMs,
+    commitIntervalMs: config.commitIntervalMs,
+    uncommittedSpanMax: config.uncommittedSpanMax,
+    tableSlotsMax: config.tableSlotsMax,
+    doubtfulMax: config.doubtfulMax,
+    doubtPageMax: config.doubtPageMax,
+    doubtIntervalMs: config.doubtIntervalMs,
+    deltaLogMax: config.deltaLogMax,
+    filter: {
+      generations: filterGenerations,
+      capacityPerGeneration: filterCapacity,
+      falsePositiveRate: filterFalsePositiveRate,
+      seed: filterSeed,
+    },
+  };
+}
+
+function topicSettings(config: NodeConfig, topic: TopicInput): TopicSettings {
+  return {
+    name: topic.name,
+    generation: topic.generation,
+    onUnknown: topic.onUnknown,
+    hasCheck: topic.hasCheck,
+    effectSettleMs: topic.effectSettleMs ?? config.effectSettleMs,
+    attemptsMax: topic.attemptsMax ?? config.attemptsMax,
+    retryBackoffMs: topic.retryBackoffMs ?? config.retryBackoffMs,
+    retryBackoffMaxMs: topic.retryBackoffMaxMs ?? config.retryBackoffMaxMs,
+  };
+}
+
+/**
+ * The parameters that every node of a cell must share, as one text that the handshake compares (R19). Besides the shape
+ * of the replicated state it holds the times on which the quarantine rests: a leader's patience is only sound when each
+ * node's own guard follows the same numbers.
+ * `codecVersion` is that of the wire, which also fixes the key format and the hash.
+ */
+export function parameterSet(settings: CoreSettings, groupId: string, codecVersion: number): string {
+  const { filter } = settings;
+  const rows: readonly (readonly [string, string | number])[] = [
+    ["codec", codecVersion],
+    ["cluster", settings.clusterUuid],
+    ["group", groupId],
+    ["dedup-epoch", settings.dedupEpoch],
+    ["topics", settings.topics.map((topic) => `${topic.name}@${topic.generation}`).join(",")],
+    ["span", settings.uncommittedSpanMax],
+    [
+      "filter",
+      `${filter.generations}x${filter.capacityPerGeneration} p=${filter.falsePositiveRate} seed=${filter.seed}`,
+    ],
+    ["min-in-sync", settings.minInSync],
+    ["lease", settings.leaseMs],
+    ["isolation-grace", settings.isolationGraceMs],
+    ["quarantine-margin", settings.quarantineMarginMs],
+  ];
+  return rows.map(([name, value]) => `${name}=${value}`).join("; ");
+}
