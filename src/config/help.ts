@@ -1,5 +1,5 @@
 /** Help text from option tables: nothing about an option is written twice. */
-import { type Option, type OptionTable, defaultOf, environmentName, flagName } from "./option.ts";
+import { type Option, type OptionTable, environmentName, flagName } from "./option.ts";
 
 /** What the `--config` option does, for tables whose command reads a file. */
 const CONFIG_LINE = ["--config FILE", "JSON object with option names as keys (leaseMs, …)  [VOUCH_CONFIG]"] as const;
@@ -8,13 +8,13 @@ function flagColumn(key: string, entry: Option<unknown>): string {
   const flag = `--${flagName(key, entry)}`;
   if (entry.secret === true) return `${flag} FILE`;
   if (entry.type.placeholder !== "") return `${flag} ${entry.type.placeholder}`;
-  return defaultOf(entry) === true ? `--no-${flagName(key, entry)}` : flag;
+  return entry.default === true ? `--no-${flagName(key, entry)}` : flag;
 }
 
 function defaultColumn(entry: Option<unknown>): string {
   if (entry.defaultText !== undefined) return entry.defaultText;
   const unit = entry.unit === "" ? "" : ` ${entry.unit}`;
-  return `${entry.type.format(defaultOf(entry))}${unit}`;
+  return `${entry.type.format(entry.default)}${unit}`;
 }
 
 function describe(key: string, entry: Option<unknown>): string {

@@ -5,7 +5,7 @@
 import { readFileSync } from "node:fs";
 import { describeError } from "../errors.ts";
 import { type Raw, type RawByKey, readFlags, readSecretFile } from "./flags.ts";
-import { type Option, type OptionTable, type OptionValues, defaultOf, environmentName } from "./option.ts";
+import { type Option, type OptionTable, type OptionValues, environmentName } from "./option.ts";
 
 /** Where values come from. */
 export interface Sources {
@@ -50,7 +50,7 @@ export function loadOptions<Table extends OptionTable>(
   const values: Record<string, unknown> = {};
   const given = new Set<string>();
   for (const [key, entry] of Object.entries(table)) {
-    values[key] = defaultOf(entry);
+    values[key] = entry.default;
     const raw = flags.raw.get(key) ?? environment.get(key) ?? file.get(key);
     if (raw === undefined) continue;
     given.add(key);

@@ -3,7 +3,7 @@ import { hostname } from "node:os";
 import type { CoreSettings, TopicSettings } from "../core/settings.ts";
 import { ConfigurationError } from "../errors.ts";
 import { type Loaded, loadOptions, type Sources } from "./load.ts";
-import { defaultOf, type OptionTable, type OptionValues } from "./option.ts";
+import { type OptionTable, type OptionValues } from "./option.ts";
 import type { Address } from "./option-types.ts";
 import { type NodeConfig, nodeOptions } from "./option-table.ts";
 import { relationViolations } from "./relations.ts";
@@ -37,7 +37,7 @@ export function loadNodeConfig<Extra extends OptionTable = Record<never, never>>
  * @throws ConfigurationError with every violated relation.
  */
 export function nodeConfig(overrides: Partial<NodeConfig>): NodeConfig {
-  const entries = Object.entries(nodeOptions).map(([key, entry]) => [key, defaultOf<unknown>(entry)]);
+  const entries = Object.entries(nodeOptions).map(([key, entry]) => [key, entry.default]);
   const violations: string[] = [];
   const values: Record<string, unknown> = Object.fromEntries(entries);
   for (const [key, value] of Object.entries(overrides)) {

@@ -2,7 +2,6 @@
 import { hostname } from "node:os";
 import { type Option, type OptionValues, option } from "./option.ts";
 import {
-  type Address,
   addressList,
   choice,
   fraction,
@@ -39,10 +38,9 @@ const FILTER = "Seen-set";
 export const nodeOptions = {
   nodeId: option({
     type: text("NAME", NAME, NAME_EXPECTED),
-    default: () =>
-      hostname()
-        .replace(/[^A-Za-z0-9._-]/g, "-")
-        .slice(0, 64),
+    default: hostname()
+      .replace(/[^A-Za-z0-9._-]/g, "-")
+      .slice(0, 64),
     defaultText: "the host's name",
     unit: "",
     group: IDENTITY,
@@ -70,7 +68,7 @@ export const nodeOptions = {
     group: IDENTITY,
     description: "where other nodes reach this one; port 0 takes a free one",
   }),
-  httpListen: option<Address | null>({
+  httpListen: option({
     type: listenAddressOrOff(),
     default: { host: "127.0.0.1", port: 7480 },
     unit: "",

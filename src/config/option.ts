@@ -5,8 +5,9 @@ import type { OptionType } from "./option-types.ts";
 
 export interface Option<T> {
   readonly type: OptionType<T>;
-  /** The value when nobody gives one; a function when it depends on the machine (then `defaultText` says how). */
-  readonly default: NoInfer<T> | (() => NoInfer<T>);
+  /** The value when nobody gives one. */
+  readonly default: NoInfer<T>;
+  /** What the help says instead of that value, e.g. where it depends on the machine. */
   readonly defaultText?: string;
   /** "" when the value has none. */
   readonly unit:
@@ -59,9 +60,4 @@ export function flagName(key: string, entry: Option<unknown>): string {
 /** `leaseMs` -> `VOUCH_LEASE_MS`. */
 export function environmentName(key: string, entry: Option<unknown>): string {
   return entry.environment ?? `VOUCH_${words(key).join("_").toUpperCase()}`;
-}
-
-export function defaultOf<T>(entry: Option<T>): T {
-  const value = entry.default;
-  return typeof value === "function" ? (value as () => T)() : value;
 }
