@@ -308,6 +308,7 @@ export interface StateChunkMessage {
   readonly purpose: "merge" | "sync";
   readonly first: boolean;
   readonly last: boolean;
+  readonly replace: boolean; // first chunk of a sync: drop what you have before you take this (R5)
   readonly seq: number; // sync: the delta sequence that this state contains
   readonly watermarks: readonly WatermarkRow[];
   readonly rows: readonly TableRows[];

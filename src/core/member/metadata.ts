@@ -1,0 +1,58 @@
+/**
+ * The commit metadata (R15a): what a commit says beside the position. Text, at most 4,096 bytes:
+ * `v1|<dedup epoch>|<topic generation>|<cluster uuid>|<epoch>|<from>|<reserved ceiling>|<leader epoch>|<bitmap, base64>`.
+ * Bit i of the bitmap: offset position + i is final.
+ */
+
+export interface CommitMetadata {
+  readonly dedupEpoch: number;
+  readonly topicGeneration: number;
+  readonly clusterUuid: string;
+  readonly epoch: number;
+  readonly from: number;
+  readonly ceiling: number;
+  readonly leaderEpoch: number;
+  readonly finals: Uint8Array;
+}
+
+export const METADATA_BYTES_MAX = 4_096;
+/** Bitmap bytes that fit beside the other fields once in base64: 23,000 offsets. */
+export const BITMAP_BYTES_MAX = 2_880;
+
+export function formatMetadata(metadata: CommitMetadata): string {
+  const { dedupEpoch, topicGeneration, clusterUuid, epoch, from, ceiling, leaderEpoch } = metadata;
+  const finals = metadata.finals.subarray(0, BITMAP_BYTES_MAX);
+  return `v1|${dedupEpoch}|${topicGeneration}|${clusterUuid}|${epoch}|${from}|${ceiling}|${leaderEpoch}|${finals.toBase64()}`;
+}
+
+/** Null for anything that this version did not write: then the commit is a foreign one. */
+export function parseMetadata(text: string): CommitMetadata | null {
+  const parts = text.split("|");
+  if (parts.length !== 9 || parts[0] !== "v1") return null;
+  const numbers = [parts[1], parts[2], parts[4], parts[5], parts[6], parts[7]].map((part) => Number(part));
+  if (numbers.some((number) => !Number.isSafeInteger(number))) return null;
+  const finals = decodeBase64(parts[8]!);
+  if (finals === null) return null;
+  return {
+    dedupEpoch: numbers[0]!,
+    topicGeneration: numbers[1]!,
+    clusterUuid: parts[3]!,
+    epoch: numbers[2]!,
+    from: numbers[3]!,
+    ceiling: numbers[4]!,
+    leaderEpoch: numbers[5]!,
+    finals,
+  };
+}
+
+function decodeBase64(text: string): Uint8Array | null {
+  try {
+    return Uint8Array.fromBase64(text);
+  } catch {
+    return null; // foreign or damaged text: the caller treats the whole commit as not ours
+  }
+}
+
+export function bitAt(bits: Uint8Array, index: number): boolean {
+  return index >= 0 && index >> 3 < bits.length && (bits[index >> 3]! & (1 << (index & 7))) !== 0;
+}
