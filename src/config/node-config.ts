@@ -1,4 +1,5 @@
 /** The configuration of one node: loaded, checked, and handed to the core. */
+import { createHash } from "node:crypto";
 import { hostname } from "node:os";
 import type { CoreSettings, TopicSettings } from "../core/settings.ts";
 import { ConfigurationError } from "../errors.ts";
@@ -134,29 +135,36 @@ function topicSettings(config: NodeConfig, topic: TopicInput): TopicSettings {
   };
 }
 
+/** One parameter of the handshake: a short name and a text that must be equal on both sides. */
+export interface SharedParameter {
+  readonly name: string;
+  readonly value: string;
+}
+
+/** Longer lists are compared by their digest; the handshake bounds its texts. */
+const TOPICS_TEXT_MAX = 512;
+
 /**
- * The parameters that every node of a cell must share, as one text that the handshake compares (R19). Besides the shape
- * of the replicated state it holds the times on which the quarantine rests: a leader's patience is only sound when each
- * node's own guard follows the same numbers.
- * `codecVersion` is that of the wire, which also fixes the key format and the hash.
+ * The parameters that every node of a cell must share, for the handshake (R19); cell, cluster UUID and codec version
+ * are in every hello anyway. Besides the shape of the replicated state it holds the times on which the quarantine rests:
+ * a leader's patience is only sound when each node's own guard follows the same numbers.
  */
-export function parameterSet(settings: CoreSettings, groupId: string, codecVersion: number): string {
+export function parameterSet(settings: CoreSettings, groupId: string): readonly SharedParameter[] {
   const { filter } = settings;
+  const topics = settings.topics.map((topic) => `${topic.name}@${topic.generation}`).join(",");
   const rows: readonly (readonly [string, string | number])[] = [
-    ["codec", codecVersion],
-    ["cluster", settings.clusterUuid],
     ["group", groupId],
-    ["dedup-epoch", settings.dedupEpoch],
-    ["topics", settings.topics.map((topic) => `${topic.name}@${topic.generation}`).join(",")],
+    ["dedup epoch", settings.dedupEpoch],
+    ["topics", topics.length <= TOPICS_TEXT_MAX ? topics : createHash("sha256").update(topics).digest("hex")],
     ["span", settings.uncommittedSpanMax],
-    [
-      "filter",
-      `${filter.generations}x${filter.capacityPerGeneration} p=${filter.falsePositiveRate} seed=${filter.seed}`,
-    ],
-    ["min-in-sync", settings.minInSync],
-    ["lease", settings.leaseMs],
-    ["isolation-grace", settings.isolationGraceMs],
-    ["quarantine-margin", settings.quarantineMarginMs],
+    ["filter generations", filter.generations],
+    ["filter capacity", filter.capacityPerGeneration],
+    ["filter false positive rate", filter.falsePositiveRate],
+    ["filter seed", filter.seed],
+    ["min in sync", settings.minInSync],
+    ["lease ms", settings.leaseMs],
+    ["isolation grace ms", settings.isolationGraceMs],
+    ["quarantine margin ms", settings.quarantineMarginMs],
   ];
-  return rows.map(([name, value]) => `${name}=${value}`).join("; ");
+  return rows.map(([name, value]) => ({ name, value: String(value) }));
 }

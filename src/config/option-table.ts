@@ -13,6 +13,12 @@ import {
 } from "./option-types.ts";
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+/** A host name may be empty or odd; a node always has a name. */
+const HOST_NAME =
+  hostname()
+    .replace(/^[^A-Za-z0-9]+/, "")
+    .replace(/[^A-Za-z0-9._-]/g, "-")
+    .slice(0, 64) || "node";
 const NAME_EXPECTED = "1 to 64 letters, digits, dots, dashes or underscores";
 /** The bitmap of one span must fit into the 4,096 bytes that a commit may carry (R15). */
 const SPAN_LIMIT = 20_000;
@@ -38,9 +44,7 @@ const FILTER = "Seen-set";
 export const nodeOptions = {
   nodeId: option({
     type: text("NAME", NAME, NAME_EXPECTED),
-    default: hostname()
-      .replace(/[^A-Za-z0-9._-]/g, "-")
-      .slice(0, 64),
+    default: HOST_NAME,
     defaultText: "the host's name",
     unit: "",
     group: IDENTITY,

@@ -117,9 +117,9 @@ describe("what the core is told", () => {
   });
 
   test("R19: the parameter set is equal on equal nodes and differs in whatever they must share", () => {
-    const set = (changes: Partial<NodeConfig>, topics = [topic("a")], uuid = "u", codec = 1): string => {
+    const set = (changes: Partial<NodeConfig>, topics = [topic("a")]): string => {
       const config = { ...defaults, ...changes };
-      return parameterSet(coreSettings(config, topics, uuid, "boot"), config.kafkaGroupId, codec);
+      return JSON.stringify(parameterSet(coreSettings(config, topics, "u", "boot"), config.kafkaGroupId));
     };
     const base = set({});
     expect(set({ nodeId: "other", concurrency: 7, dataDir: "/elsewhere" })).toBe(base);
@@ -137,9 +137,19 @@ describe("what the core is told", () => {
       set({ minInSync: 3 }),
       set({}, [topic("b")]),
       set({}, [topic("a", { generation: 2 })]),
-      set({}, [topic("a")], "v"),
-      set({}, [topic("a")], "u", 2),
+      set({}, [topic("a"), topic("b")]),
+      set(
+        {},
+        Array.from({ length: 100 }, (_, index) => topic(`long-topic-name-${index}`)),
+      ),
+      set(
+        {},
+        Array.from({ length: 101 }, (_, index) => topic(`long-topic-name-${index}`)),
+      ),
     ];
     expect(new Set([base, ...different]).size).toBe(different.length + 1);
+    for (const text of different) {
+      for (const { value } of JSON.parse(text) as { value: string }[]) expect(value.length).toBeLessThanOrEqual(512);
+    }
   });
 });
