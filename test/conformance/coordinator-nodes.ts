@@ -8,6 +8,7 @@ import type {
   MemberInfo,
   WriteOutcome,
 } from "../../src/coordinator/coordinator.ts";
+import { VouchError } from "../../src/errors.ts";
 import {
   type ChildCall,
   type ChildReply,
@@ -19,6 +20,16 @@ import {
 } from "./coordinator-spec.ts";
 
 export const WAIT_MS = 20_000;
+
+/** The code of the error that a call fails with, or "resolved". */
+export async function codeOf(call: () => Promise<unknown>): Promise<string> {
+  try {
+    await call();
+    return "resolved";
+  } catch (error) {
+    return error instanceof VouchError ? error.code : String(error);
+  }
+}
 
 /** A coordinator with everything that it reported. */
 export class TestNode {
