@@ -1,0 +1,51 @@
+/** What a node answers on /status, and how ready it is. Plain data: it travels as JSON. */
+import { partitionOf, topicIndexOf, type PartitionId } from "../core/identity.ts";
+import type { CoreStatus } from "../core/status.ts";
+
+export interface NodeStatus {
+  readonly nodeId: string;
+  readonly cell: string;
+  readonly version: string;
+  readonly pid: number; // of the process
+  readonly peerAddress: string;
+  readonly httpAddress: string; // "" without HTTP
+  readonly uptimeMs: number;
+  readonly groupJoined: boolean; // member of the consumer group, with an assignment (which may be empty)
+  readonly topics: readonly string[]; // by topic index
+  readonly core: CoreStatus;
+}
+
+/** One question of /readyz. `detail` says in words what is missing; "" when nothing is. */
+export interface Check {
+  readonly name: string;
+  readonly ok: boolean;
+  readonly detail: string;
+}
+
+/** `topic/partition`, as people write it. */
+export function partitionName(topics: readonly string[], pid: PartitionId): string {
+  return `${topics[topicIndexOf(pid)] ?? "?"}/${partitionOf(pid)}`;
+}
+
+/**
+ * Whether this node may be counted on: in the in-sync set, no deltas behind (a member whose lease holds has had its last
+ * acknowledgement accepted), in the consumer group, and no partition stopped by an alarm.
+ */
+export function readiness(node: NodeStatus | null): readonly Check[] {
+  if (node === null) return [{ name: "started", ok: false, detail: "starting" }];
+  const { core } = node;
+  const check = (name: string, ok: boolean, detail: string): Check => ({ name, ok, detail: ok ? "" : detail });
+  const serving = core.role === "leader" || core.role === "member";
+  const waiting = core.waitingFor === "" ? `${core.role}, not a member` : core.waitingFor;
+  const stopped = core.partitions.filter((partition) => partition.stopped !== "");
+  return [
+    check("in-sync", core.member, waiting),
+    check("lease", serving && core.leaseRemainingMs > 0, waiting),
+    check("group", node.groupJoined, "not in the consumer group"),
+    check(
+      "partitions",
+      stopped.length === 0,
+      stopped.map(({ pid, stopped: why }) => `${partitionName(node.topics, pid)}: ${why}`).join("; "),
+    ),
+  ];
+}
