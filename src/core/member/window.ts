@@ -71,7 +71,7 @@ export interface Retained {
   readonly payloadHi: number;
   readonly payloadLo: number;
   ranUnknown: boolean;
-  endedAt: number;
+  readonly aside: { readonly kind: "dead" | "parked"; readonly reason: string } | null; // while it is being written
 }
 
 export class PartitionWindow {
@@ -121,6 +121,7 @@ export class PartitionWindow {
   flags = new Uint8Array(SLOTS_MIN);
   attempts = new Uint8Array(SLOTS_MIN);
   stamps = new Float64Array(SLOTS_MIN);
+  eras = new Uint32Array(SLOTS_MIN); // of the grant: rises with each epoch and lease number (R9)
   hashes = new Uint32Array(2 * SLOTS_MIN);
   payloads = new Uint32Array(0); // allocated when a record with an id of its own arrives
   ids: (string | null)[] = [];
@@ -253,6 +254,7 @@ export class PartitionWindow {
       flags: this.flags,
       attempts: this.attempts,
       stamps: this.stamps,
+      eras: this.eras,
       hashes: this.hashes,
       payloads: this.payloads,
       ids: this.ids,
@@ -262,6 +264,7 @@ export class PartitionWindow {
     this.flags = new Uint8Array(capacity);
     this.attempts = new Uint8Array(capacity);
     this.stamps = new Float64Array(capacity);
+    this.eras = new Uint32Array(capacity);
     this.hashes = new Uint32Array(2 * capacity);
     if (old.payloads.length > 0) this.payloads = new Uint32Array(2 * capacity);
     this.ids = [];
@@ -272,6 +275,7 @@ export class PartitionWindow {
       this.flags[to] = old.flags[from]!;
       this.attempts[to] = old.attempts[from]!;
       this.stamps[to] = old.stamps[from]!;
+      this.eras[to] = old.eras[from]!;
       this.hashes[2 * to] = old.hashes[2 * from]!;
       this.hashes[2 * to + 1] = old.hashes[2 * from + 1]!;
       if (old.flags[from] === 0) continue;

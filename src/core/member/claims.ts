@@ -1,0 +1,369 @@
+/**
+ * Claims and doubts out, verdicts in (S2, S3, R6). A claim is a range of held offsets with their 8-byte hashes; a doubt
+ * is asked again with its full id, in pages, in offset order.
+ */
+import type { PartitionId } from "../identity.ts";
+import { Verdict, type ClaimBatch, type DoubtPage, type PartitionInfo, type VerdictBatch } from "../messages.ts";
+import { NumberList, offsetAt, packOffsets } from "../offsets.ts";
+import { idIsKey, settleBelowWatermark, stopPartition } from "./intake.ts";
+import type { MemberState, Outstanding } from "./state.ts";
+import { CHECKED, State, type Doubt, type PartitionWindow } from "./window.ts";
+
+const scratch = new NumberList();
+const NO_BYTES = new Uint8Array(0);
+const NO_WORDS = new Uint32Array(0);
+
+/** Whether anything could be claimed now; cheap, asked every turn. */
+export function hasClaims(state: MemberState): boolean {
+  if (!mayClaim(state)) return false;
+  for (const window of state.windows.values()) {
+    if (claimable(window) && nextHeld(window) < Math.min(window.fetchPosition, window.ceilingAcked)) return true;
+  }
+  return false;
+}
+
+function mayClaim(state: MemberState): boolean {
+  return state.admitted && state.leaderActive && !state.barrier && !state.draining;
+}
+
+function claimable(window: PartitionWindow): boolean {
+  return window.anchored && window.infoKnown && window.stopped === "" && window.held > 0;
+}
+
+/** Moves the cursor to the lowest held offset and returns it (or the fetch position). */
+function nextHeld(window: PartitionWindow): number {
+  let at = Math.max(window.claimCursor, window.base);
+  while (at < window.fetchPosition && window.states[window.slot(at)] !== State.held) at++;
+  window.claimCursor = at;
+  return at;
+}
+
+/** A held task waits for the reserved ceiling: commit at once (R15a). */
+export function claimsWaitForCeiling(window: PartitionWindow): boolean {
+  return (
+    window.infoKnown &&
+    window.stopped === "" &&
+    window.held > 0 &&
+    nextHeld(window) < window.fetchPosition &&
+    nextHeld(window) >= window.ceilingAcked
+  );
+}
+
+export function takeClaims(state: MemberState): ClaimBatch[] {
+  const batches: ClaimBatch[] = [];
+  if (!mayClaim(state)) return batches;
+  let room = state.ctx.settings.claimBatchMax;
+  for (const window of state.windows.values()) {
+    if (room <= 0) break;
+    if (!claimable(window)) continue;
+    const batch = claimWindow(state, window, room);
+    if (batch === null) continue;
+    batches.push(batch);
+    room -= batch.offsets.count;
+  }
+  return batches;
+}
+
+function claimWindow(state: MemberState, window: PartitionWindow, room: number): ClaimBatch | null {
+  scratch.clear();
+  const end = Math.min(window.fetchPosition, window.ceilingAcked);
+  let at = nextHeld(window);
+  for (; at < end && scratch.length < room; at++) {
+    if (window.states[window.slot(at)] !== State.held) continue;
+    window.set(at, State.asked);
+    scratch.push(at);
+  }
+  window.claimCursor = at;
+  const count = scratch.length;
+  if (count === 0) return null;
+  if (at > window.claimedThrough) window.claimedThrough = at;
+  const offsets = packOffsets(scratch.values, 0, count);
+  const question = describe(window, count);
+  const number = state.nextClaim++;
+  state.claims.set(number, { pid: window.pid, ownership: window.ownership, offsets, doubts: false });
+  state.ctx.counters.claimed += count;
+  return { number, pid: window.pid, ownership: window.ownership, generation: window.generation, offsets, ...question };
+}
+
+/** Hashes and kinds of the offsets in `scratch`. */
+function describe(window: PartitionWindow, count: number): { hashes: Uint32Array; idIsKey: Uint8Array } {
+  const hashes = new Uint32Array(2 * count);
+  let withIds = false;
+  for (let i = 0; i < count; i++) {
+    const slot = window.slot(scratch.values[i]!);
+    hashes[2 * i] = window.hashes[2 * slot]!;
+    hashes[2 * i + 1] = window.hashes[2 * slot + 1]!;
+    if (!idIsKey(window, scratch.values[i]!)) withIds = true;
+  }
+  if (!withIds) return { hashes, idIsKey: NO_BYTES };
+  const kinds = new Uint8Array(count);
+  for (let i = 0; i < count; i++) kinds[i] = idIsKey(window, scratch.values[i]!) ? 1 : 0;
+  return { hashes, idIsKey: kinds };
+}
+
+export function nextDoubtAt(state: MemberState): number {
+  let next = Infinity;
+  if (!mayClaim(state) || state.doubtCount === 0) return next;
+  for (const window of state.windows.values()) {
+    for (const doubt of window.doubts.values()) if (askable(window, doubt) && doubt.askAt < next) next = doubt.askAt;
+  }
+  return next;
+}
+
+function askable(window: PartitionWindow, doubt: Doubt): boolean {
+  return (
+    doubt.asking === 0 &&
+    window.states[window.slot(doubt.offset)] === State.doubtful &&
+    doubt.offset < window.ceilingAcked
+  );
+}
+
+/** Due doubts as pages, in offset order. */
+export function takeDoubts(state: MemberState, now: number): DoubtPage[] {
+  const pages: DoubtPage[] = [];
+  if (!mayClaim(state) || state.doubtCount === 0) return pages;
+  let room = state.ctx.settings.doubtPageMax;
+  for (const window of state.windows.values()) {
+    if (room <= 0) break;
+    if (window.doubts.size === 0 || !window.anchored || !window.infoKnown || window.stopped !== "") continue;
+    const due = [...window.doubts.values()].filter((doubt) => doubt.askAt <= now && askable(window, doubt));
+    if (due.length === 0) continue;
+    due.sort((a, b) => a.offset - b.offset);
+    const page = doubtPage(state, window, due.slice(0, room));
+    pages.push(page);
+    room -= page.offsets.count;
+  }
+  return pages;
+}
+
+function doubtPage(state: MemberState, window: PartitionWindow, doubts: readonly Doubt[]): DoubtPage {
+  const number = state.nextClaim++;
+  scratch.clear();
+  for (const doubt of doubts) {
+    doubt.asking = number;
+    scratch.push(doubt.offset);
+  }
+  const count = doubts.length;
+  const offsets = packOffsets(scratch.values, 0, count);
+  const question = describe(window, count);
+  const payloads = window.payloads.length === 0 ? NO_WORDS : new Uint32Array(2 * count);
+  const ranUnknown = new Uint8Array(count);
+  const ids: string[] = [];
+  doubts.forEach((doubt, i) => {
+    const slot = window.slot(doubt.offset);
+    ids.push(window.idOf(doubt.offset) ?? "");
+    ranUnknown[i] = doubt.ranUnknown ? 1 : 0;
+    if (payloads.length === 0) return;
+    payloads[2 * i] = window.payloads[2 * slot]!;
+    payloads[2 * i + 1] = window.payloads[2 * slot + 1]!;
+  });
+  state.claims.set(number, { pid: window.pid, ownership: window.ownership, offsets, doubts: true });
+  return {
+    number,
+    pid: window.pid,
+    ownership: window.ownership,
+    generation: window.generation,
+    offsets,
+    ...question,
+    ids,
+    payloads,
+    ranUnknown,
+  };
+}
+
+/** The leader's answer to one claim or page. Verdicts for another ownership, or refused meanwhile, are ignored. */
+export function applyVerdicts(state: MemberState, batch: VerdictBatch, now: number): void {
+  const outstanding = state.claims.get(batch.number);
+  state.claims.delete(batch.number);
+  const window = state.windows.get(batch.pid);
+  if (
+    outstanding === undefined ||
+    window === undefined ||
+    window.ownership !== batch.ownership ||
+    outstanding.pid !== batch.pid
+  ) {
+    state.ctx.counters.staleVerdicts += batch.results.length;
+    return;
+  }
+  let given = 0;
+  const count = Math.min(outstanding.offsets.count, batch.results.length);
+  for (let i = 0; i < count; i++) {
+    const offset = offsetAt(outstanding.offsets, i);
+    const verdict = batch.results[i]! as Verdict;
+    const gives = verdict === Verdict.granted || verdict === Verdict.adopted || verdict === Verdict.adoptedMaybe;
+    const stamp = gives ? batch.stamps[given]! : 0;
+    const attempts = gives && batch.attempts.length > 0 ? batch.attempts[given]! : 0;
+    if (gives) given++;
+    applyVerdict(state, window, outstanding, offset, verdict, stamp, attempts, batch.number, now);
+  }
+}
+
+function applyVerdict(
+  state: MemberState,
+  window: PartitionWindow,
+  outstanding: Outstanding,
+  offset: number,
+  verdict: Verdict,
+  stamp: number,
+  attempts: number,
+  number: number,
+  now: number,
+): void {
+  const doubt = window.doubts.get(offset);
+  const expected = outstanding.doubts
+    ? doubt?.asking === number && window.stateOf(offset) === State.doubtful
+    : window.stateOf(offset) === State.asked;
+  if (!expected) {
+    state.ctx.counters.staleVerdicts++;
+    return;
+  }
+  if (doubt !== undefined) doubt.asking = 0;
+  if (stamp > 0 && stamp <= (state.refusedThrough.get(window.pid) ?? 0)) {
+    state.ctx.counters.staleVerdicts++; // R11: refused while the verdict was in flight
+    if (doubt === undefined) window.hold(offset);
+    return;
+  }
+  const slot = window.slot(offset);
+  if (attempts > window.attempts[slot]!) window.attempts[slot] = attempts;
+  switch (verdict) {
+    case Verdict.granted:
+      if (doubt !== undefined) countRegrant(state, doubt);
+      grant(state, window, offset, stamp);
+      return;
+    case Verdict.adopted:
+    case Verdict.adoptedMaybe:
+      adopt(state, window, offset, stamp, verdict === Verdict.adoptedMaybe, now);
+      return;
+    case Verdict.committed:
+      if (doubt === undefined) settleBelowWatermark(state, window, offset, now);
+      else {
+        state.endDoubt(window, offset);
+        state.ctx.settled.committed++;
+        state.finish(window, offset, State.dropped);
+      }
+      return;
+    case Verdict.executed:
+      if (doubt?.waited) state.ctx.settled.waitedForHolder++;
+      else state.ctx.settled.attestedExecuted++;
+      state.endDoubt(window, offset);
+      state.finish(window, offset, State.dropped);
+      return;
+    case Verdict.poison:
+      setAside(state, window, offset, "parked", "poison");
+      return;
+    case Verdict.conflict:
+      setAside(state, window, offset, "parked", "conflict");
+      return;
+    case Verdict.refused:
+      if (doubt === undefined) state.doubt(window, offset, now, { verdictLost: true });
+      askLater(window, offset, now + state.ctx.settings.doubtIntervalMs);
+      return;
+    case Verdict.wait:
+      if (doubt !== undefined) doubt.waited = true;
+      askLater(window, offset, now + state.ctx.settings.doubtIntervalMs);
+      return;
+    case Verdict.doubtful:
+      if (doubt === undefined) state.doubt(window, offset, now, {});
+      else askLater(window, offset, now + state.ctx.settings.doubtIntervalMs);
+      return;
+    default:
+      verdict satisfies never;
+  }
+}
+
+function askLater(window: PartitionWindow, offset: number, at: number): void {
+  const doubt = window.doubts.get(offset);
+  if (doubt !== undefined) doubt.askAt = at;
+}
+
+function countRegrant(state: MemberState, doubt: Doubt): void {
+  if (doubt.waited) state.ctx.settled.waitedForHolder++;
+  else if (doubt.verdictLost) state.ctx.settled.regranted++;
+  else state.ctx.settled.falsePositive++;
+}
+
+/** The task may start; `starts.ts` takes it from the ready list. */
+export function grant(state: MemberState, window: PartitionWindow, offset: number, stamp: number): void {
+  state.endDoubt(window, offset);
+  window.set(offset, State.granted);
+  window.stamps[window.slot(offset)] = stamp;
+  window.eras[window.slot(offset)] = state.era;
+  window.ready.push(offset);
+  state.ctx.counters.granted++;
+}
+
+function adopt(
+  state: MemberState,
+  window: PartitionWindow,
+  offset: number,
+  stamp: number,
+  maybe: boolean,
+  now: number,
+): void {
+  const doubt = window.doubts.get(offset);
+  if (doubt === undefined) {
+    state.doubt(window, offset, now, {}); // a claim is never answered with an adoption; ask as a doubt
+    return;
+  }
+  window.set(offset, State.adopted);
+  window.stamps[window.slot(offset)] = stamp;
+  doubt.maybe = maybe;
+  doubt.checkAt = now;
+}
+
+/** After a check that said "not executed", or by policy: the adoption becomes startable. */
+export function startAdopted(state: MemberState, window: PartitionWindow, offset: number): void {
+  const stamp = window.stampOf(offset);
+  grant(state, window, offset, stamp);
+  window.flags[window.slot(offset)]! |= CHECKED;
+}
+
+/** Dead-letter or park: final only when the write is acknowledged (R23). */
+export function setAside(
+  state: MemberState,
+  window: PartitionWindow,
+  offset: number,
+  kind: "dead" | "parked",
+  reason: string,
+): void {
+  state.endDoubt(window, offset);
+  window.set(offset, State.writing);
+  window.setAside.set(offset, { kind, reason, retryAt: Infinity });
+  state.ctx.emit({
+    type: "set-aside",
+    kind,
+    pid: window.pid,
+    offset,
+    reason,
+    attempts: window.attempts[window.slot(offset)]!,
+  });
+}
+
+/** The leader knows this partition now (R15): claims may begin once the anchor is committed. */
+export function partitionInfo(state: MemberState, info: PartitionInfo): void {
+  const window = state.windows.get(info.pid);
+  if (window === undefined || window.ownership !== info.ownership) return;
+  window.reported = false;
+  if (info.stop !== "") {
+    stopPartition(
+      state,
+      window,
+      info.stop.startsWith("takeover") ? "takeover-refused" : "position-below-from",
+      info.stop,
+    );
+    return;
+  }
+  window.infoKnown = true;
+  window.from = info.from;
+  window.ceilingFloor = Math.max(window.ceilingFloor, info.top);
+  window.commitDirty = true;
+  state.watermarkAcknowledged(info.pid, info.watermark);
+}
+
+export function nudge(state: MemberState, pids: readonly PartitionId[], now: number): void {
+  for (const pid of pids) {
+    const window = state.windows.get(pid);
+    if (window === undefined) continue;
+    for (const doubt of window.doubts.values()) if (doubt.askAt > now) doubt.askAt = now;
+  }
+}
