@@ -59,7 +59,9 @@ const decoder = new Decoder({
 });
 
 /** A body as plain values. @throws VouchError "protocol" */
-export function decodeBody(body: Uint8Array): readonly unknown[] {
+export function decodeBody(given: Uint8Array): readonly unknown[] {
+  // A Buffer would pass its own `slice`, which does not copy, on to every binary field.
+  const body = Buffer.isBuffer(given) ? new Uint8Array(given.buffer, given.byteOffset, given.length) : given;
   scanBody(body);
   let decoded: unknown;
   try {

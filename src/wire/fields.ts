@@ -202,7 +202,7 @@ function binary(raw: unknown, name: string, lengthMax: number, bytesEach: number
 
 /** msgpack puts binary at any offset; typed arrays want theirs, so a misaligned one is copied. */
 function aligned(value: Uint8Array, bytesEach: number): Uint8Array {
-  return value.byteOffset % bytesEach === 0 ? value : value.slice();
+  return value.byteOffset % bytesEach === 0 ? value : new Uint8Array(value);
 }
 
 function refused(name: string, expected: string, got: unknown): Error {
