@@ -1,0 +1,119 @@
+/**
+ * Writes dead and parked records to `<topic>.dead` and `<topic>.parked`, with what happened in the headers. One write per
+ * target topic is under way; whatever is asked for meanwhile goes with the next. Not acknowledged means: perhaps written.
+ * The caller asks again, and `vouch-origin` is the key against duplicates.
+ */
+import type { PartitionId } from "../core/identity.ts";
+import { describeError, VouchError } from "../errors.ts";
+import type { OutgoingRecord, TaskProducer, TaskRecord } from "../task-log/task-log.ts";
+import type { RunnerLog } from "./attempt.ts";
+
+/** Bounds one request to the log; records are at most the log's own maximum each. */
+const BATCH_RECORDS_MAX = 200;
+const BATCH_BYTES_MAX = 512 * 1_024;
+
+export const SetAsideHeader = {
+  reason: "vouch-reason",
+  attempts: "vouch-attempts",
+  origin: "vouch-origin", // topic:partition:offset
+  error: "vouch-error", // the last failure seen by this node, when it saw one
+} as const;
+
+export interface SetAsideRequest {
+  readonly kind: "dead" | "parked";
+  readonly topic: string;
+  readonly partition: number;
+  readonly pid: PartitionId;
+  readonly record: TaskRecord;
+  readonly reason: string;
+  readonly attempts: number;
+  readonly error: string; // "" when none is known
+}
+
+export class SetAsideWriter {
+  readonly #producer: TaskProducer;
+  readonly #log: RunnerLog;
+  readonly #onDone: (request: SetAsideRequest, acknowledged: boolean) => void;
+  readonly #waiting = new Map<string, SetAsideRequest[]>();
+  readonly #writing = new Set<string>();
+
+  constructor(
+    producer: TaskProducer,
+    log: RunnerLog,
+    onDone: (request: SetAsideRequest, acknowledged: boolean) => void,
+  ) {
+    this.#producer = producer;
+    this.#log = log;
+    this.#onDone = onDone;
+  }
+
+  /** Ends in exactly one `onDone`. */
+  add(request: SetAsideRequest): void {
+    const target = `${request.topic}.${request.kind}`;
+    const waiting = this.#waiting.get(target);
+    if (waiting === undefined) this.#waiting.set(target, [request]);
+    else waiting.push(request);
+    if (this.#writing.has(target)) return;
+    this.#writing.add(target);
+    // In a microtask, so that all requests of this turn go together.
+    queueMicrotask(() => void this.#writeAll(target));
+  }
+
+  /** Nothing is being written. */
+  idle(): boolean {
+    return this.#writing.size === 0;
+  }
+
+  async #writeAll(target: string): Promise<void> {
+    for (let batch = this.#take(target); batch.length > 0; batch = this.#take(target)) {
+      await this.#write(target, batch);
+    }
+    this.#writing.delete(target);
+  }
+
+  #take(target: string): SetAsideRequest[] {
+    const waiting = this.#waiting.get(target) ?? [];
+    let bytes = 0;
+    let count = 0;
+    while (count < waiting.length && count < BATCH_RECORDS_MAX) {
+      const { key, value } = waiting[count]!.record;
+      bytes += (key?.length ?? 0) + (value?.length ?? 0);
+      if (count > 0 && bytes > BATCH_BYTES_MAX) break;
+      count++;
+    }
+    const batch = waiting.splice(0, count);
+    if (waiting.length === 0) this.#waiting.delete(target);
+    return batch;
+  }
+
+  async #write(target: string, batch: readonly SetAsideRequest[]): Promise<void> {
+    try {
+      await this.#producer.send(target, batch.map(outgoing));
+    } catch (thrown) {
+      // A record that the log will never take must not keep its neighbours from being set aside.
+      if (batch.length > 1 && thrown instanceof VouchError && !thrown.retriable) {
+        for (const request of batch) await this.#write(target, [request]);
+        return;
+      }
+      const fields = { topic: target, records: batch.length, error: describeError(thrown) };
+      this.#log("warn", `could not write to ${target}; it will be tried again`, fields);
+      for (const request of batch) this.#onDone(request, false);
+      return;
+    }
+    for (const request of batch) this.#onDone(request, true);
+  }
+}
+
+function outgoing(request: SetAsideRequest): OutgoingRecord {
+  const { record } = request;
+  const headers: Record<string, Uint8Array | string> = {
+    ...record.headers,
+    [SetAsideHeader.reason]: request.reason,
+    [SetAsideHeader.attempts]: String(request.attempts),
+    [SetAsideHeader.origin]: `${request.topic}:${request.partition}:${record.offset}`,
+  };
+  // A record that was redriven may still carry the error of its former life.
+  delete headers[SetAsideHeader.error];
+  if (request.error !== "") headers[SetAsideHeader.error] = request.error;
+  return { key: record.key, value: record.value, headers };
+}

@@ -1,0 +1,55 @@
+/**
+ * The text that names a task. Whatever a record or the user's function brings becomes either a bounded text or null
+ * ("names none": the record's own position names it then); nothing here throws.
+ */
+import { createHash } from "node:crypto";
+import { describeError } from "../errors.ts";
+import type { TaskRecord } from "../task-log/task-log.ts";
+import type { TaskIdRule } from "./define.ts";
+
+/** Longer ids are replaced by their SHA-256, which is as exact as the text (R6 asks for 128 bits). Bytes of UTF-8. */
+const TASK_ID_BYTES_MAX = 256;
+const DEFAULT_HEADER = "task-id";
+
+const decoder = new TextDecoder();
+const encoder = new TextEncoder();
+
+export function textOf(bytes: Uint8Array): string {
+  return decoder.decode(bytes);
+}
+
+function bounded(id: string): string {
+  if (id.length * 3 <= TASK_ID_BYTES_MAX) return id;
+  const bytes = encoder.encode(id);
+  if (bytes.length <= TASK_ID_BYTES_MAX) return id;
+  return `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+}
+
+/** An empty id names nothing: two records with an empty header are not the same task. */
+function fromBytes(bytes: Uint8Array | null | undefined): string | null {
+  return bytes === null || bytes === undefined || bytes.length === 0 ? null : bounded(textOf(bytes));
+}
+
+/** `onProblem` hears of a user's function that throws or answers something else than a text: the record then names no task. */
+export function taskIdReader(
+  rule: TaskIdRule | undefined,
+  onProblem: (message: string, record: TaskRecord) => void,
+): (record: TaskRecord) => string | null {
+  if (rule === "key") return (record) => fromBytes(record.key);
+  if (typeof rule !== "function") {
+    const header = rule?.header ?? DEFAULT_HEADER;
+    return (record) => fromBytes(Object.hasOwn(record.headers, header) ? record.headers[header] : null);
+  }
+  return (record) => {
+    try {
+      const answer: unknown = rule(record);
+      if (answer === null || answer === undefined || answer === "") return null;
+      if (typeof answer === "string") return bounded(answer);
+      if (answer instanceof Uint8Array) return fromBytes(answer);
+      onProblem(`taskId answered ${typeof answer}, expected a string, bytes, null or undefined`, record);
+    } catch (thrown) {
+      onProblem(`taskId threw: ${describeError(thrown)}`, record);
+    }
+    return null;
+  };
+}
