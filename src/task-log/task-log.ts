@@ -67,7 +67,11 @@ export type CommitOutcome =
   | { readonly outcome: "unknown"; readonly reason: string }
   | { readonly outcome: "fatal"; readonly reason: string };
 
-export type PartitionProblem = "out-of-range" | "truncated" | "missing-topic";
+/**
+ * out-of-range: the position was deleted by age. truncated: the log was cut or replaced (another topic of this name).
+ * missing-topic: it does not exist (partition -1: all of it). unreadable: a format or compression that is not supported.
+ */
+export type PartitionProblem = "out-of-range" | "truncated" | "missing-topic" | "unreadable";
 
 /** What the consumer calls. Both barriers are awaited; keep each shorter than a third of the group session. */
 export interface ConsumerHandlers {

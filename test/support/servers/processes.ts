@@ -68,7 +68,7 @@ export function startProcess(name: string, command: readonly string[], options: 
     for await (const chunk of stream) {
       text += decoder.decode(chunk, { stream: true });
       if (text.length > OUTPUT_CHARS_MAX) text = text.slice(-OUTPUT_CHARS_MAX / 2);
-      for (const watch of [...watchers]) watch();
+      for (const watch of watchers) watch(); // one that is done takes itself out
     }
   };
   const streams = Promise.allSettled([collect(spawned.stdout), collect(spawned.stderr)]);
@@ -78,7 +78,7 @@ export function startProcess(name: string, command: readonly string[], options: 
     running.delete(spawned.pid);
     // A grandchild may hold the pipes open: the output is worth a moment, not a hang.
     await Promise.race([streams, Bun.sleep(200)]);
-    for (const watch of [...watchers]) watch();
+    for (const watch of watchers) watch(); // one that is done takes itself out
     return spawned.signalCode === null ? code : -1;
   });
 

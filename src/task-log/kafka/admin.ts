@@ -1,0 +1,111 @@
+/** Topics and group positions, asked of the brokers when they are wanted; connected at the first question. */
+
+import type { Admin } from "kafkajs";
+import { VouchError } from "../../errors.ts";
+import type { GroupOffset, TaskAdmin, TopicDescription } from "../task-log.ts";
+import { CLIENT_RETRY, createClient, endsWithin, type KafkaClient, type KafkaConnection } from "./client.ts";
+import { isUnknownTopic, toVouchError } from "./kafka-errors.ts";
+
+const CLOSE_MS = 5_000;
+const CREATED_WITHIN_MS = 10_000;
+const CREATED_POLL_MS = 50;
+
+export class KafkaAdmin implements TaskAdmin {
+  readonly #connection: KafkaConnection;
+  readonly #onWarning: (message: string) => void;
+  readonly #onEnded: () => void;
+  #connected: { client: KafkaClient; admin: Promise<Admin> } | null = null;
+  #closing: Promise<void> | null = null;
+
+  constructor(connection: KafkaConnection, onWarning: (message: string) => void, onEnded: () => void) {
+    this.#connection = connection;
+    this.#onWarning = onWarning;
+    this.#onEnded = onEnded;
+  }
+
+  async describeTopic(topic: string): Promise<TopicDescription | null> {
+    return this.#ask(`describing ${topic} failed`, async (admin) => {
+      try {
+        const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
+        const found = topics.find(({ name }) => name === topic);
+        return found === undefined ? null : { topic, partitions: found.partitions.length };
+      } catch (error) {
+        if (isUnknownTopic(error)) return null;
+        throw error;
+      }
+    });
+  }
+
+  async createTopic(topic: string, partitions: number): Promise<void> {
+    await this.#ask(`creating ${topic} failed`, async (admin) => {
+      await admin.createTopics({ topics: [{ topic, numPartitions: partitions }], waitForLeaders: false });
+    });
+    // The controller answers before the other brokers know the topic, and its leaders come later still.
+    const startedMs = performance.now();
+    while ((await this.describeTopic(topic)) === null) {
+      if (performance.now() - startedMs > CREATED_WITHIN_MS) {
+        throw new VouchError("unavailable", `topic ${topic} was created but is not there yet`);
+      }
+      await Bun.sleep(CREATED_POLL_MS);
+    }
+  }
+
+  async groupOffsets(groupId: string, topic: string): Promise<readonly GroupOffset[]> {
+    return this.#ask(`asking for the positions of group ${groupId} in ${topic} failed`, async (admin) => {
+      const [ends, [committed]] = await Promise.all([
+        admin.fetchTopicOffsets(topic),
+        admin.fetchOffsets({ groupId, topics: [topic], resolveOffsets: false }),
+      ]);
+      const commits = new Map(committed?.partitions.map((each) => [each.partition, each]));
+      return ends
+        .map(({ partition, low, high }) => {
+          const commit = commits.get(partition);
+          const offset = Number(commit?.offset ?? -1);
+          return {
+            partition,
+            committed: offset < 0 ? null : offset,
+            metadata: offset < 0 ? "" : (commit?.metadata ?? ""),
+            logStart: Number(low),
+            logEnd: Number(high),
+          };
+        })
+        .toSorted((a, b) => a.partition - b.partition);
+    });
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#disconnect().then(() => this.#onEnded());
+    return this.#closing;
+  }
+
+  async #ask<T>(what: string, question: (admin: Admin) => Promise<T>): Promise<T> {
+    if (this.#closing !== null) throw new VouchError("closed", "the admin was closed");
+    this.#connected ??= this.#connect();
+    const connected = this.#connected;
+    try {
+      return await question(await connected.admin);
+    } catch (thrown) {
+      const error = toVouchError(what, thrown);
+      // Half-dead connections are not worth keeping: the next question begins anew.
+      if (error.code === "unavailable" && this.#connected === connected) await this.#disconnect();
+      throw error;
+    }
+  }
+
+  #connect(): { client: KafkaClient; admin: Promise<Admin> } {
+    const client = createClient(this.#connection, this.#onWarning);
+    const admin = client.kafka.admin({ retry: CLIENT_RETRY });
+    return { client, admin: admin.connect().then(() => admin) };
+  }
+
+  async #disconnect(): Promise<void> {
+    const connected = this.#connected;
+    this.#connected = null;
+    if (connected === null) return;
+    await endsWithin(
+      connected.admin.then((admin) => admin.disconnect()),
+      CLOSE_MS,
+    );
+    connected.client.closeSockets();
+  }
+}

@@ -1,0 +1,352 @@
+/**
+ * One life of a kafkajs consumer in a group: from its connection to its crash or stop. It puts the barriers around each
+ * join and decides what may be handed on:
+ *
+ * - closed gate: from the beginning of a join until `onAssign` has ended and its positions are in place, and after
+ *   `suspend`. Nothing is fetched, and what a fetch in flight brings is dropped (its positions are no longer current).
+ * - open gate: batches are handed on, stamped with the generation of the membership in force.
+ *
+ * A join that fails after the group was joined (its positions could not be asked for) leaves the gate closed; the next
+ * fetch then asks kafkajs to join again.
+ */
+
+import type { Consumer } from "kafkajs";
+import type Cluster from "kafkajs/src/cluster";
+import type ConsumerGroup from "kafkajs/src/consumer/consumerGroup";
+import { describeError } from "../../errors.ts";
+import type { Assignment, CommitOutcome, ConsumerOptions, PartitionCommit, PartitionPosition } from "../task-log.ts";
+import { CLIENT_RETRY, createClient, endsWithin, type KafkaClient, type KafkaConnection } from "./client.ts";
+import { commitOutcomeOf } from "./commit-outcome.ts";
+import { isUnknownTopic } from "./kafka-errors.ts";
+import {
+  attachGroupHooks,
+  captureMembership,
+  committedOffsets,
+  commitOnce,
+  EARLIEST,
+  endRequest,
+  type GroupHooks,
+  LATEST,
+  listOffsets,
+  type Membership,
+  rejoinRequest,
+} from "./kafkajs-hooks.ts";
+import { type FetchSink, PartitionFetcher } from "./partition-fetcher.ts";
+import { keyOf, PartitionPositions } from "./partition-positions.ts";
+import { NO_OWNERSHIP, type Ownership, stickyAssigner } from "./sticky-assigner.ts";
+
+/** A handler of the caller failed: its bug, which no new session would mend. */
+export class HandlerFailure extends Error {}
+
+/** A subscribed topic does not exist (any more). */
+export class MissingTopic extends Error {
+  readonly topic: string;
+
+  constructor(topic: string, cause: unknown) {
+    super(`topic ${topic} does not exist`, { cause });
+    this.topic = topic;
+  }
+}
+
+export interface SessionHandlers extends FetchSink {
+  onRevoke(): Promise<void>;
+  onAssign(assignment: Assignment): Promise<readonly PartitionPosition[]>;
+}
+
+const COMMIT_TIMEOUT_MS = 10_000;
+const CLOSE_MS = 5_000;
+const METADATA_MAX_AGE_MS = 60_000;
+const RETRIES = 6;
+
+export class GroupSession implements GroupHooks {
+  /** Resolves with the error that ended the session; never when it is closed. */
+  readonly ended: Promise<Error>;
+  readonly #options: ConsumerOptions;
+  readonly #handlers: SessionHandlers;
+  readonly #client: KafkaClient;
+  readonly #consumer: Consumer;
+  readonly #positions = new PartitionPositions();
+  readonly #fetcher: PartitionFetcher;
+  readonly #end: (error: Error) => void;
+  readonly #wakeUps = new Set<() => void>();
+  #ownership: Ownership;
+  #membership: Membership | null = null;
+  #joining: Promise<void> | null = null;
+  #gateOpen = false;
+  #suspended = false;
+  #lateChanges: (() => void)[] | null = null; // those made while `onAssign` runs
+  #assignments = 0;
+
+  constructor(connection: KafkaConnection, options: ConsumerOptions, handlers: SessionHandlers, ownership: Ownership) {
+    this.#options = options;
+    this.#handlers = handlers;
+    this.#ownership = ownership;
+    this.#fetcher = new PartitionFetcher(options, this.#positions, {
+      onBatch: (batch) => this.#callNow(() => handlers.onBatch(batch)),
+      onProblem: (topic, partition, problem) => this.#callNow(() => handlers.onProblem(topic, partition, problem)),
+      onWarning: (message) => handlers.onWarning(message),
+    });
+    const { promise, resolve } = Promise.withResolvers<Error>();
+    this.ended = promise;
+    this.#end = resolve;
+    this.#client = createClient(connection, (message) => handlers.onWarning(message));
+    this.#consumer = this.#client.kafka.consumer({
+      groupId: options.groupId,
+      partitionAssigners: [
+        stickyAssigner(
+          () => this.#ownership,
+          (cluster: Cluster) => attachGroupHooks(cluster, this),
+        ),
+      ],
+      sessionTimeout: options.sessionTimeoutMs,
+      rebalanceTimeout: options.rebalanceTimeoutMs,
+      heartbeatInterval: options.heartbeatIntervalMs,
+      maxWaitTimeInMs: options.maxWaitMs,
+      maxBytesPerPartition: options.maxBytesPerPartition,
+      metadataMaxAge: METADATA_MAX_AGE_MS,
+      allowAutoTopicCreation: false,
+      retry: { ...CLIENT_RETRY, retries: RETRIES, restartOnFailure: async () => false },
+    });
+    this.#consumer.on(this.#consumer.events.CRASH, ({ payload }) => this.#end(payload.error));
+  }
+
+  /** How many assignments this session has had: more than none means that it worked for a while. */
+  get assignments(): number {
+    return this.#assignments;
+  }
+
+  /** What to claim in the next session's first join. */
+  get ownership(): Ownership {
+    return this.#ownership;
+  }
+
+  /** Connects, subscribes, and begins to join. @throws MissingTopic, or kafkajs's error when no broker serves. */
+  async open(): Promise<void> {
+    await this.#consumer.connect();
+    for (const topic of this.#options.topics) {
+      try {
+        await this.#consumer.subscribe({ topics: [topic], fromBeginning: true });
+      } catch (error) {
+        throw isUnknownTopic(error) ? new MissingTopic(topic, error) : error;
+      }
+    }
+    // Resolves after the first join; a failure comes as a crash.
+    this.#consumer
+      .run({
+        autoCommit: false,
+        eachBatchAutoResolve: false,
+        eachBatch: async () => this.#end(new Error("a batch came past the hook")),
+      })
+      .catch((error: unknown) => this.#end(error instanceof Error ? error : new Error(String(error))));
+  }
+
+  // ---- called by kafkajs, through the hooks
+
+  join(group: ConsumerGroup, original: () => Promise<void>): Promise<void> {
+    this.#joining ??= this.#joinWithBarriers(group, original).finally(() => {
+      this.#joining = null;
+    });
+    return this.#joining;
+  }
+
+  async fetch(group: ConsumerGroup, nodeId: string): Promise<void> {
+    if (this.#suspended) throw endRequest();
+    if (this.#joining !== null) {
+      await Promise.allSettled([this.#joining]); // its failure is thrown where it was begun
+      return;
+    }
+    const membership = this.#membership;
+    if (!this.#gateOpen || membership === null) throw rejoinRequest();
+    try {
+      await group.cluster.refreshMetadataIfNecessary();
+      group.checkForStaleAssignment();
+      if (!(await this.#fetcher.fetch(group, nodeId, membership.generation))) await this.#rest();
+    } catch (error) {
+      if (this.#suspended || error instanceof HandlerFailure) throw endRequest();
+      if (isUnknownTopic(error)) return this.#failWith(new MissingTopic("(one of those subscribed)", error));
+      await group.recoverFromFetch(error);
+    }
+  }
+
+  async #joinWithBarriers(group: ConsumerGroup, original: () => Promise<void>): Promise<void> {
+    this.#gateOpen = false;
+    this.#positions.clear();
+    this.#throwIfSuspended();
+    await this.#call(() => this.#handlers.onRevoke());
+    this.#throwIfSuspended();
+    await original();
+    this.#throwIfSuspended();
+
+    const membership = captureMembership(group);
+    const assignment = await describeAssignment(group, membership);
+    this.#throwIfSuspended();
+    this.#membership = membership;
+    this.#ownership = ownershipOf(assignment);
+    this.#lateChanges = [];
+    try {
+      const positions = await this.#call(() => this.#handlers.onAssign(assignment));
+      this.#throwIfSuspended();
+      await this.#call(async () => this.#positions.replace(assignment, positions));
+      for (const change of this.#lateChanges) change();
+    } finally {
+      this.#lateChanges = null;
+    }
+    this.#assignments++;
+    this.#gateOpen = true;
+  }
+
+  // ---- called by the consumer
+
+  async commit(generation: number, commits: readonly PartitionCommit[]): Promise<CommitOutcome> {
+    const membership = this.#membership;
+    if (membership === null) return { outcome: "refused", reason: "this consumer is in no group generation" };
+    if (membership.generation !== generation) {
+      return {
+        outcome: "refused",
+        reason: `group generation ${generation} is over, now is ${membership.generation}`,
+      };
+    }
+    if (commits.length === 0) return { outcome: "committed" };
+    let givenUp = false;
+    let outcome: CommitOutcome = {
+      outcome: "unknown",
+      reason: `the coordinator did not answer within ${COMMIT_TIMEOUT_MS} ms`,
+    };
+    const attempt = commitOnce(membership, commitTopics(commits), () => givenUp).then(
+      () => {
+        outcome = { outcome: "committed" };
+      },
+      (error: unknown) => {
+        outcome = commitOutcomeOf(error);
+      },
+    );
+    await endsWithin(attempt, COMMIT_TIMEOUT_MS);
+    givenUp = true;
+    return outcome;
+  }
+
+  pause(topic: string, partition: number): void {
+    this.#change(() => {
+      const current = this.#positions.get(topic, partition);
+      if (current !== undefined) current.paused = true;
+    });
+  }
+
+  resume(topic: string, partition: number): void {
+    this.#change(() => {
+      const current = this.#positions.get(topic, partition);
+      if (current !== undefined) current.paused = false;
+      this.#wake();
+    });
+  }
+
+  seek(topic: string, partition: number, position: number): void {
+    this.#change(() => this.#positions.seek(topic, partition, position));
+  }
+
+  /** From now on nothing is handed on and no join begins; commits of the membership in force still count. */
+  suspend(): void {
+    this.#suspended = true;
+    this.#gateOpen = false;
+    this.#positions.clear();
+    this.#wake();
+  }
+
+  /** Leaves the group and ends every connection. Commits are refused from now on. */
+  async close(): Promise<void> {
+    this.suspend();
+    this.#membership = null;
+    await endsWithin(this.#consumer.disconnect(), CLOSE_MS);
+    this.#client.closeSockets();
+    this.#ownership = NO_OWNERSHIP;
+  }
+
+  // ---- helpers
+
+  #change(change: () => void): void {
+    if (this.#lateChanges === null) change();
+    else this.#lateChanges.push(change);
+  }
+
+  #throwIfSuspended(): void {
+    if (this.#suspended) throw endRequest();
+  }
+
+  #failWith(error: Error): never {
+    this.#end(error);
+    this.suspend();
+    throw endRequest();
+  }
+
+  async #call<T>(handler: () => Promise<T>): Promise<T> {
+    try {
+      return await handler();
+    } catch (error) {
+      return this.#failWith(new HandlerFailure(`a handler failed: ${describeError(error)}`, { cause: error }));
+    }
+  }
+
+  #callNow(handler: () => void): void {
+    try {
+      handler();
+    } catch (error) {
+      this.#failWith(new HandlerFailure(`a handler failed: ${describeError(error)}`, { cause: error }));
+    }
+  }
+
+  /** Everything is paused, or this broker leads nothing: the next look is due after `maxWaitMs`, or at a resume. */
+  async #rest(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, this.#options.maxWaitMs);
+    this.#wakeUps.add(resolve);
+    await promise;
+    clearTimeout(timer);
+    this.#wakeUps.delete(resolve);
+  }
+
+  #wake(): void {
+    for (const wakeUp of this.#wakeUps) wakeUp();
+  }
+}
+
+async function describeAssignment(group: ConsumerGroup, membership: Membership): Promise<Assignment> {
+  const assigned = group.assigned();
+  const [committed, starts, ends] = await Promise.all([
+    committedOffsets(group),
+    listOffsets(group.cluster, assigned, EARLIEST),
+    listOffsets(group.cluster, assigned, LATEST),
+  ]);
+  const partitions = assigned.flatMap(({ topic, partitions: numbers }) =>
+    numbers.map((partition) => {
+      const key = keyOf(topic, partition);
+      const commit = committed.get(key);
+      return {
+        topic,
+        partition,
+        committed: commit?.offset ?? null,
+        metadata: commit?.metadata ?? "",
+        logStart: starts.get(key) ?? 0,
+        logEnd: ends.get(key) ?? 0,
+      };
+    }),
+  );
+  return { generation: membership.generation, memberId: membership.memberId, partitions };
+}
+
+function ownershipOf(assignment: Assignment): Ownership {
+  const partitions: Record<string, number[]> = {};
+  for (const { topic, partition } of assignment.partitions) (partitions[topic] ??= []).push(partition);
+  return { generation: assignment.generation, partitions };
+}
+
+function commitTopics(
+  commits: readonly PartitionCommit[],
+): { topic: string; partitions: { partition: number; offset: string; metadata: string }[] }[] {
+  const topics = new Map<string, { partition: number; offset: string; metadata: string }[]>();
+  for (const { topic, partition, position, metadata } of commits) {
+    const partitions = topics.get(topic) ?? [];
+    topics.set(topic, partitions);
+    partitions.push({ partition, offset: String(position), metadata });
+  }
+  return [...topics].map(([topic, partitions]) => ({ topic, partitions }));
+}

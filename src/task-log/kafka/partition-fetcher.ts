@@ -1,0 +1,172 @@
+/**
+ * One fetch from one broker, for the partitions that it leads: asks, decodes, hands on, moves the positions. Problems of
+ * one partition pause that partition alone; stale leadership refreshes the metadata without a rebalance.
+ */
+
+import type ConsumerGroup from "kafkajs/src/consumer/consumerGroup";
+import { describeError } from "../../errors.ts";
+import type { ConsumerOptions, PartitionProblem, RecordBatch } from "../task-log.ts";
+import type { FetchedPartition } from "./fetch-response.ts";
+import { EARLIEST, errorTypeOf, fetchFromBroker, LATEST, listOffsets } from "./kafkajs-hooks.ts";
+import { keyOf, type PartitionPositions, type ReadPosition } from "./partition-positions.ts";
+import { decodeRecordBatches, type RecordRun } from "./record-batches.ts";
+
+export interface FetchSink {
+  onBatch(batch: RecordBatch): void;
+  onProblem(topic: string, partition: number, problem: PartitionProblem): void;
+  onWarning(message: string): void;
+}
+
+const FETCH_BYTES_MAX = 10 * 1024 * 1024;
+const STALE_METADATA_PAUSE_MS = 100;
+
+/** The broker asked is no longer (or not yet) the one to ask. */
+const STALE_METADATA = new Set([
+  "UNKNOWN_TOPIC_OR_PARTITION",
+  "LEADER_NOT_AVAILABLE",
+  "NOT_LEADER_FOR_PARTITION",
+  "REPLICA_NOT_AVAILABLE",
+  "KAFKA_STORAGE_ERROR",
+  "FENCED_LEADER_EPOCH",
+  "UNKNOWN_LEADER_EPOCH",
+  "OFFSET_NOT_AVAILABLE",
+]);
+
+interface Asked {
+  readonly read: ReadPosition;
+  readonly position: number;
+}
+
+export class PartitionFetcher {
+  readonly #options: ConsumerOptions;
+  readonly #positions: PartitionPositions;
+  readonly #sink: FetchSink;
+  #firstAsked = 0;
+
+  constructor(options: ConsumerOptions, positions: PartitionPositions, sink: FetchSink) {
+    this.#options = options;
+    this.#positions = positions;
+    this.#sink = sink;
+  }
+
+  /**
+   * Answers false when this broker leads no partition that is to be read now.
+   * @throws whatever kafkajs throws for connections and metadata
+   */
+  async fetch(group: ConsumerGroup, nodeId: string, generation: number): Promise<boolean> {
+    const asked = this.#askFor(group, nodeId);
+    if (asked.size === 0) return false;
+    const topics = [...asked.values()].map(({ read, position }) => ({
+      topic: read.topic,
+      partitions: [
+        { partition: read.partition, fetchOffset: String(position), maxBytes: this.#options.maxBytesPerPartition },
+      ],
+    }));
+    const broker = await group.cluster.findBroker({ nodeId });
+    const answer = await fetchFromBroker(broker, topics, {
+      maxWaitMs: this.#options.maxWaitMs,
+      maxBytes: FETCH_BYTES_MAX,
+    });
+
+    let stale = false;
+    const outOfRange: ReadPosition[] = [];
+    for (const fetched of answer.partitions) {
+      const request = asked.get(keyOf(fetched.topic, fetched.partition));
+      if (request === undefined || !this.#positions.stillWants(request.read, request.position)) continue;
+      if (fetched.errorCode === 0) {
+        this.#handOn(request.read, fetched, generation);
+        continue;
+      }
+      const type = errorTypeOf(fetched.errorCode);
+      if (type === "OFFSET_OUT_OF_RANGE") {
+        request.read.paused = true;
+        outOfRange.push(request.read);
+      } else if (STALE_METADATA.has(type)) {
+        stale = true;
+      } else {
+        throw Object.assign(new Error(`fetch of ${keyOf(fetched.topic, fetched.partition)}: ${type}`), {
+          type,
+          retriable: !type.endsWith("AUTHORIZATION_FAILED"),
+        });
+      }
+    }
+    for (const read of outOfRange) await this.#reportOutOfRange(group, read);
+    if (stale) {
+      await Bun.sleep(STALE_METADATA_PAUSE_MS);
+      await group.cluster.refreshMetadata();
+    }
+    return true;
+  }
+
+  /** Unpaused partitions led by this broker; each fetch begins with another one, since the answer's size is limited. */
+  #askFor(group: ConsumerGroup, nodeId: string): ReadonlyMap<string, Asked> {
+    const leaders = new Map<string, ReadonlyMap<number, number>>();
+    const wanted: Asked[] = [];
+    for (const read of this.#positions.all()) {
+      if (read.paused) continue;
+      let ofTopic = leaders.get(read.topic);
+      if (ofTopic === undefined) {
+        ofTopic = new Map(
+          group.cluster.findTopicPartitionMetadata(read.topic).map((each) => [each.partitionId, each.leader]),
+        );
+        leaders.set(read.topic, ofTopic);
+      }
+      if (String(ofTopic.get(read.partition)) === nodeId) wanted.push({ read, position: read.position });
+    }
+    const first = wanted.length === 0 ? 0 : this.#firstAsked++ % wanted.length;
+    const turned = [...wanted.slice(first), ...wanted.slice(0, first)];
+    return new Map(turned.map((each) => [keyOf(each.read.topic, each.read.partition), each]));
+  }
+
+  #handOn(read: ReadPosition, fetched: FetchedPartition, generation: number): void {
+    let runs: readonly RecordRun[];
+    try {
+      runs = decodeRecordBatches(fetched.records, read.position, fetched.aborted);
+    } catch (error) {
+      read.paused = true;
+      this.#sink.onWarning(
+        `Kafka: ${keyOf(read.topic, read.partition)} cannot be read at ${read.position}: ${describeError(error)}`,
+      );
+      this.#sink.onProblem(read.topic, read.partition, "unreadable");
+      return;
+    }
+    for (const run of runs) {
+      if (run.leaderEpoch < read.leaderEpoch) {
+        read.paused = true;
+        this.#sink.onProblem(read.topic, read.partition, "truncated");
+        return;
+      }
+      read.leaderEpoch = run.leaderEpoch;
+      if (run.nextPosition <= read.position) continue;
+      const fetchedFrom = read.position;
+      read.position = run.nextPosition;
+      this.#sink.onBatch({
+        topic: read.topic,
+        partition: read.partition,
+        generation,
+        fetchedFrom,
+        nextPosition: run.nextPosition,
+        leaderEpoch: run.leaderEpoch,
+        logEnd: fetched.highWatermark,
+        records: run.records,
+      });
+      // What is called may have paused the partition, set it elsewhere, or begun to stop.
+      if (!this.#positions.stillWants(read, run.nextPosition)) return;
+    }
+  }
+
+  /** Beyond the end: what was there is gone (truncated, or a new topic of the same name). Below the start: deleted by age. */
+  async #reportOutOfRange(group: ConsumerGroup, read: ReadPosition): Promise<void> {
+    const topics = [{ topic: read.topic, partitions: [read.partition] }];
+    const key = keyOf(read.topic, read.partition);
+    const [starts, ends] = await Promise.all([
+      listOffsets(group.cluster, topics, EARLIEST),
+      listOffsets(group.cluster, topics, LATEST),
+    ]);
+    const truncated = read.position > (ends.get(key) ?? 0);
+    this.#sink.onWarning(
+      `Kafka: position ${read.position} of ${key} is outside its log, [${starts.get(key)}, ${ends.get(key)})`,
+    );
+    this.#sink.onProblem(read.topic, read.partition, truncated ? "truncated" : "out-of-range");
+  }
+}

@@ -1,0 +1,203 @@
+/**
+ * Kafka's record batches (magic 2) as task records. Guarantees: batches of aborted transactions and control batches give
+ * no record but move the position on, as do offsets that compaction removed; records below the asked position are left
+ * out; keys and values are views into the fetched buffer (or the decompressed one), nothing is copied.
+ * Layout: Kafka's documentation, "Record Batch"; the rule for aborted transactions is the Java consumer's.
+ *
+ * It is separate from kafkajs's decoder because that one is the largest cost of a record (64-bit objects for each offset,
+ * a decoder and several closures for each record), and because it stops for ever at a batch that compaction emptied.
+ */
+
+import { gunzipSync, zstdDecompressSync } from "node:zlib";
+import type { TaskRecord } from "../task-log.ts";
+import { type AbortedTransaction, readInt64 } from "./fetch-response.ts";
+
+/** Consecutive records of one partition leader epoch. */
+export interface RecordRun {
+  readonly leaderEpoch: number;
+  /** Where the next run or fetch begins: past the last offset that this run covers. */
+  nextPosition: number;
+  readonly records: TaskRecord[];
+}
+
+const HEADER_BYTES = 61;
+const LENGTH_FIELD_ENDS_AT = 12;
+const LENGTH_MIN = HEADER_BYTES - LENGTH_FIELD_ENDS_AT;
+const MAGIC = 2;
+const COMPRESSION_MASK = 0x07;
+const LOG_APPEND_TIME_FLAG = 0x08;
+const TRANSACTIONAL_FLAG = 0x10;
+const CONTROL_FLAG = 0x20;
+const ABORT_MARKER = 0;
+const DECOMPRESSED_BYTES_MAX = 128 * 1024 * 1024;
+const COMPRESSION_NAMES = ["none", "gzip", "snappy", "lz4", "zstd"];
+
+const NO_HEADERS: Readonly<Record<string, Uint8Array>> = Object.freeze({});
+const NO_BYTES = new Uint8Array(0);
+
+/**
+ * @param records what a fetch from `position` gave
+ * @throws RangeError or Error when the bytes are no record batch or are compressed in a way that is not supported
+ */
+export function decodeRecordBatches(
+  records: Buffer,
+  position: number,
+  aborted: readonly AbortedTransaction[],
+): readonly RecordRun[] {
+  const runs: RecordRun[] = [];
+  const abortedProducers = new Set<number>();
+  let nextAborted = 0;
+  let run: RecordRun | null = null;
+  let at = 0;
+
+  while (at + HEADER_BYTES <= records.length) {
+    const length = records.readInt32BE(at + 8);
+    if (length < LENGTH_MIN) throw new RangeError(`a record batch declares ${length} bytes`);
+    const end = at + LENGTH_FIELD_ENDS_AT + length;
+    if (end > records.length) break; // cut off by the fetch's size limit: the next fetch begins with it
+
+    const magic = records.readInt8(at + 16);
+    if (magic !== MAGIC) throw new Error(`record format ${magic} is not supported (only ${MAGIC})`);
+    const baseOffset = readInt64(records, at);
+    const leaderEpoch = records.readInt32BE(at + 12);
+    const attributes = records.readInt16BE(at + 21);
+    const lastOffset = baseOffset + records.readInt32BE(at + 23);
+    const producerId = readInt64(records, at + 43);
+
+    if (run === null || run.leaderEpoch !== leaderEpoch) {
+      run = { leaderEpoch, nextPosition: position, records: [] };
+      runs.push(run);
+    }
+    while (nextAborted < aborted.length && (aborted[nextAborted]?.firstOffset ?? 0) <= lastOffset) {
+      abortedProducers.add(aborted[nextAborted]?.producerId ?? -1);
+      nextAborted++;
+    }
+    if ((attributes & CONTROL_FLAG) !== 0) {
+      if (isAbortMarker(records, at, end)) abortedProducers.delete(producerId);
+    } else if ((attributes & TRANSACTIONAL_FLAG) === 0 || !abortedProducers.has(producerId)) {
+      decodeBatch(records, at, end, baseOffset, attributes, position, run.records);
+    }
+    run.nextPosition = Math.max(run.nextPosition, lastOffset + 1);
+    at = end;
+  }
+  return runs;
+}
+
+function decodeBatch(
+  buffer: Buffer,
+  at: number,
+  end: number,
+  baseOffset: number,
+  attributes: number,
+  position: number,
+  into: TaskRecord[],
+): void {
+  const count = buffer.readInt32BE(at + 57);
+  const firstTimestamp = readInt64(buffer, at + 27);
+  const lastTimestamp = readInt64(buffer, at + 35);
+  const appendTime = (attributes & LOG_APPEND_TIME_FLAG) !== 0;
+  const compression = attributes & COMPRESSION_MASK;
+  const body = compression === 0 ? buffer : decompress(buffer.subarray(at + HEADER_BYTES, end), compression);
+  const reader = new RecordReader(
+    body,
+    compression === 0 ? at + HEADER_BYTES : 0,
+    compression === 0 ? end : body.length,
+  );
+
+  for (let i = 0; i < count; i++) {
+    const recordEnd = reader.varint() + reader.at;
+    reader.at += 1; // the attributes of a record mean nothing yet
+    const timestampDelta = reader.varint();
+    const offset = baseOffset + reader.varint();
+    const key = reader.bytes();
+    const value = reader.bytes();
+    const headers = reader.headers();
+    if (reader.at !== recordEnd) throw new RangeError(`record ${offset} ends at another place than it declares`);
+    if (offset < position) continue;
+    into.push({
+      offset,
+      key,
+      value,
+      headers,
+      timestampMs: appendTime ? lastTimestamp : firstTimestamp + timestampDelta,
+    });
+  }
+}
+
+/** A control record's key is (version, type): type 0 aborts the producer's transaction, 1 commits it. */
+function isAbortMarker(buffer: Buffer, at: number, end: number): boolean {
+  const reader = new RecordReader(buffer, at + HEADER_BYTES, end);
+  reader.varint();
+  reader.at += 1;
+  reader.varint();
+  reader.varint();
+  const key = reader.bytes();
+  return key !== null && key.length >= 4 && ((key[2] ?? 0) << 8) + (key[3] ?? 0) === ABORT_MARKER;
+}
+
+function decompress(bytes: Buffer, compression: number): Buffer {
+  const limit = { maxOutputLength: DECOMPRESSED_BYTES_MAX };
+  if (compression === 1) return gunzipSync(bytes, limit);
+  if (compression === 4) return zstdDecompressSync(bytes, limit);
+  const name = COMPRESSION_NAMES[compression] ?? `number ${compression}`;
+  throw new Error(`compression ${name} is not supported (none, gzip and zstd are)`);
+}
+
+/** Reads the variable-length fields of records; every read past the end throws RangeError. */
+class RecordReader {
+  at: number;
+  readonly #buffer: Buffer;
+  readonly #end: number;
+
+  constructor(buffer: Buffer, at: number, end: number) {
+    this.#buffer = buffer;
+    this.at = at;
+    this.#end = end;
+  }
+
+  /** Zigzag, up to 64 bits; values beyond 32 bits (only timestamps have them) go through multiplication. */
+  varint(): number {
+    const buffer = this.#buffer;
+    let at = this.at;
+    let byte = buffer[at++]!;
+    let value = byte & 0x7f;
+    if (byte >= 0x80) {
+      let scale = 128;
+      do {
+        if (at >= this.#end || scale > 2 ** 63) throw new RangeError("a variable-length number does not end");
+        byte = buffer[at++]!;
+        value += (byte & 0x7f) * scale;
+        scale *= 128;
+      } while (byte >= 0x80);
+    }
+    if (at > this.#end) throw new RangeError("a record ends inside a number");
+    this.at = at;
+    return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
+  }
+
+  /** A length and that many bytes; -1 is null. */
+  bytes(): Buffer | null {
+    const length = this.varint();
+    if (length < 0) return null;
+    const start = this.at;
+    const end = start + length;
+    if (end > this.#end) throw new RangeError("a record ends inside a field");
+    this.at = end;
+    return this.#buffer.subarray(start, end);
+  }
+
+  /** Of a repeated header the last one counts; one without a value is empty. */
+  headers(): Readonly<Record<string, Uint8Array>> {
+    const count = this.varint();
+    if (count <= 0) return NO_HEADERS;
+    const headers: Record<string, Uint8Array> = {};
+    for (let i = 0; i < count; i++) {
+      const name = this.bytes()?.toString("utf8") ?? "";
+      const value = this.bytes() ?? NO_BYTES;
+      // A header named __proto__ must become a property, not a prototype.
+      if (name === "__proto__") Object.defineProperty(headers, name, { value, enumerable: true, configurable: true });
+      else headers[name] = value;
+    }
+    return headers;
+  }
+}
