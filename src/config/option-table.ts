@@ -23,6 +23,10 @@ const NAME_EXPECTED = "1 to 64 letters, digits, dots, dashes or underscores";
 /** The bitmap of one span must fit into the 4,096 bytes that a commit may carry (R15). */
 const SPAN_LIMIT = 20_000;
 
+/** What ZooKeeper's own clients take: servers, and a path below which all names lie. */
+const CONNECT_STRING =
+  /^(\[[0-9A-Fa-f:.]+\]|[^\s,:/[\]]+)(:\d{1,5})?(,\s*(\[[0-9A-Fa-f:.]+\]|[^\s,:/[\]]+)(:\d{1,5})?)*(\/[^\s,]*)?$/;
+
 const ms = (group: string, fallback: number, description: string, min = 1): Option<number> =>
   option({ type: integer(min, 2 ** 31 - 1), default: fallback, unit: "ms", description, group });
 
@@ -148,21 +152,13 @@ export const nodeOptions = {
     description: "password at the brokers",
   }),
   zookeeper: option({
-    type: addressList(),
-    default: [],
+    type: text("HOST:PORT,…[/PATH]", CONNECT_STRING, "host:port, with more of them after commas and perhaps a path"),
+    default: "",
     defaultText: "none: the embedded coordinator",
     unit: "",
     group: SERVERS,
     environment: "ZOOKEEPER_CONNECT",
-    description: "ZooKeeper servers; needs --kafka-brokers",
-  }),
-  zookeeperRoot: option({
-    type: text("PATH", /^(\/[A-Za-z0-9._-]+)+$/, "a path such as /vouch"),
-    default: "/vouch",
-    unit: "",
-    group: SERVERS,
-    environment: "ZOOKEEPER_ROOT",
-    description: "path under which the cells keep their records",
+    description: "ZooKeeper servers, and the path under which the cells keep their records; needs --kafka-brokers",
   }),
   zookeeperAuth: option({
     type: text("USER:PASSWORD", /^$|^[^:]+:.+$/, "user:password"),

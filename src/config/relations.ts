@@ -143,7 +143,7 @@ function holds(relation: Relation): boolean {
 function belongTogether(c: NodeConfig, given: ReadonlySet<string>): string[] {
   const violations: string[] = [];
   const kafka = c.kafkaBrokers.length > 0;
-  const zookeeper = c.zookeeper.length > 0;
+  const zookeeper = c.zookeeper !== "";
   if (kafka !== zookeeper) {
     const [here, missing] = kafka ? ["--kafka-brokers", "--zookeeper"] : ["--zookeeper", "--kafka-brokers"];
     violations.push(

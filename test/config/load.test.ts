@@ -58,11 +58,15 @@ describe("precedence", () => {
   test("the ecosystem's names are read", () => {
     const { config } = loadNodeConfig({
       argv: [],
-      environment: { KAFKA_BROKERS: "a:9092, b:9093", KAFKA_GROUP_ID: "g", ZOOKEEPER_CONNECT: "z:2181" },
+      environment: {
+        KAFKA_BROKERS: "a:9092, b:9093",
+        KAFKA_GROUP_ID: "g",
+        ZOOKEEPER_CONNECT: "z:2181,[::1]:2182/cells/eu",
+      },
     });
     expect(config.kafkaBrokers).toEqual(["a:9092", "b:9093"]);
     expect(config.kafkaGroupId).toBe("g");
-    expect(config.zookeeper).toEqual(["z:2181"]);
+    expect(config.zookeeper).toBe("z:2181,[::1]:2182/cells/eu");
   });
 });
 
@@ -107,6 +111,16 @@ describe("values", () => {
     ["99999999999999999999", "beyond the safe integers"],
   ])("a whole number is not %p (%s)", (value) => {
     expect(integer(1).parse(value).ok).toBe(false);
+  });
+
+  test.each(["z", "z:1", "a:1,b:2", "a:1, b:2/x/y"])("%p is a connect string", (value) => {
+    expect(violationsOf(["--kafka-brokers", "a:1", "--zookeeper", value])).toEqual([]);
+  });
+
+  test.each(["z:", ":1", "a,,b", "a b", "/x"])("%p is no connect string", (value) => {
+    expect(violationsOf(["--kafka-brokers", "a:1", "--zookeeper", value]).join()).toContain(
+      "--zookeeper: expected host:port",
+    );
   });
 
   test("a port beyond 65535 and a broker on port 0 are refused", () => {

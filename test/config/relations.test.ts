@@ -65,13 +65,13 @@ describe("timing relations (protocol, section 5)", () => {
 
 describe("options that need each other", () => {
   test("brokers without ZooKeeper are refused with both names, and the other way round", () => {
-    for (const half of [{ kafkaBrokers: ["a:1"] }, { zookeeper: ["z:1"] }]) {
+    for (const half of [{ kafkaBrokers: ["a:1"] }, { zookeeper: "z:1" }]) {
       const found = violations(half);
       expect(found).toHaveLength(1);
       expect(found[0]).toContain("--kafka-brokers");
       expect(found[0]).toContain("--zookeeper");
     }
-    expect(violations({ kafkaBrokers: ["a:1"], zookeeper: ["z:1"], dataDir: "" })).toEqual([]);
+    expect(violations({ kafkaBrokers: ["a:1"], zookeeper: "z:1", dataDir: "" })).toEqual([]);
   });
 
   test("without servers a data directory is needed", () => {
