@@ -2,12 +2,12 @@
  * Batches of keys over the generations of a ring: group by group, located and touched in all of them first, then
  * probed. Holds only scratch; the ring says which generations, and its log (if any) is told what was new.
  */
-import { type BloomBits, checkBatch, type Generation, GROUP_KEYS, locateGroup, Seen } from "./bloom-blocks.ts";
+import { type BloomBits, checkBatch, type Generation, GROUP_KEYS, KeyGroup, Seen } from "./bloom-blocks.ts";
 import type { DeltaLog } from "./bloom-delta-log.ts";
 
 export class BloomBatches {
   readonly #blocks: number;
-  readonly #bases = new Int32Array(GROUP_KEYS);
+  readonly #group = new KeyGroup();
   readonly #groupOut = new Uint8Array(GROUP_KEYS);
 
   constructor(blocks: number) {
@@ -22,16 +22,17 @@ export class BloomBatches {
   testAndAdd(held: readonly Generation[], pairs: Uint32Array, out: Uint8Array, log: DeltaLog | undefined): number {
     const keys = checkBatch(pairs, out);
     const open = held[held.length - 1]!.bits;
+    const signed = signedView(pairs);
     let fresh = 0;
     for (let first = 0; first < keys; first += GROUP_KEYS) {
       const count = Math.min(GROUP_KEYS, keys - first);
-      locateGroup(this.#blocks, pairs, first, count, this.#bases);
-      for (const { bits } of held) bits.touchGroup(this.#bases, count);
-      const added = open.testAndAddGroup(pairs, first, count, this.#bases, out, first);
+      this.#group.locate(this.#blocks, signed, first, count);
+      for (let at = 0; at < held.length; at++) held[at]!.bits.touchGroup(this.#group);
+      const added = open.testAndAddGroup(this.#group, out, first);
       if (added > 0) log?.appendFresh(pairs, first, count, out, first);
       fresh += added;
       for (let older = held.length - 2; older >= 0; older--) {
-        held[older]!.bits.hasGroup(pairs, first, count, this.#bases, out, first, Seen.older);
+        held[older]!.bits.hasGroup(this.#group, out, first, Seen.older);
       }
     }
     return fresh;
@@ -40,14 +41,15 @@ export class BloomBatches {
   /** Looks in all of `held`, changes nothing. Output and errors as above. */
   has(held: readonly Generation[], pairs: Uint32Array, out: Uint8Array): void {
     const keys = checkBatch(pairs, out);
+    const signed = signedView(pairs);
     out.fill(0, 0, keys);
     for (let first = 0; first < keys; first += GROUP_KEYS) {
       const count = Math.min(GROUP_KEYS, keys - first);
-      locateGroup(this.#blocks, pairs, first, count, this.#bases);
-      for (const { bits } of held) bits.touchGroup(this.#bases, count);
+      this.#group.locate(this.#blocks, signed, first, count);
+      for (let at = 0; at < held.length; at++) held[at]!.bits.touchGroup(this.#group);
       for (let at = 0; at < held.length; at++) {
         const flag = at === held.length - 1 ? Seen.open : Seen.older;
-        held[at]!.bits.hasGroup(pairs, first, count, this.#bases, out, first, flag);
+        held[at]!.bits.hasGroup(this.#group, out, first, flag);
       }
     }
   }
@@ -55,12 +57,13 @@ export class BloomBatches {
   /** Inserts without an answer per key; returns how many keys changed the filter. */
   add(bits: BloomBits, pairs: Uint32Array, log: DeltaLog | undefined): number {
     const keys = checkBatch(pairs);
+    const signed = signedView(pairs);
     let fresh = 0;
     for (let first = 0; first < keys; first += GROUP_KEYS) {
       const count = Math.min(GROUP_KEYS, keys - first);
-      locateGroup(this.#blocks, pairs, first, count, this.#bases);
-      bits.touchGroup(this.#bases, count);
-      const added = bits.testAndAddGroup(pairs, first, count, this.#bases, this.#groupOut, 0);
+      this.#group.locate(this.#blocks, signed, first, count);
+      bits.touchGroup(this.#group);
+      const added = bits.testAndAddGroup(this.#group, this.#groupOut, 0);
       if (added > 0) log?.appendFresh(pairs, first, count, this.#groupOut, 0);
       fresh += added;
     }
@@ -73,4 +76,9 @@ export function countUnseen(out: Uint8Array, keys: number): number {
   let unseen = 0;
   for (let i = 0; i < keys; i++) unseen += out[i] === 0 ? 1 : 0;
   return unseen;
+}
+
+/** Read as unsigned, half of the words would become floating-point numbers on their way through the engine. */
+function signedView(pairs: Uint32Array): Int32Array {
+  return new Int32Array(pairs.buffer, pairs.byteOffset, pairs.length);
 }

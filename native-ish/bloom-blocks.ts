@@ -18,6 +18,8 @@ export const GROUP_KEYS = 32;
 /** The unit of checksums and of synchronisation. */
 export const SEGMENT_BYTES = 4096;
 export const SEGMENT_WORDS = SEGMENT_BYTES / 4;
+/** A filter of up to 256 KiB lives in the second-level cache: there is nothing to fetch ahead. */
+const CACHED_WORDS = 2 ** 16;
 const BLOCKS_PER_SEGMENT = SEGMENT_BYTES / BLOCK_BYTES;
 const GOLDEN = 0x9e3779b9;
 
@@ -74,11 +76,24 @@ export function checkBatch(pairs: Uint32Array, seenOut?: Uint8Array): number {
   return keys;
 }
 
-/** The word index of each key's block, for the keys [first, first + count) of the batch. */
-export function locateGroup(blocks: number, pairs: Uint32Array, first: number, count: number, bases: Int32Array): void {
-  // A division by a power of two is exact, and the product cannot round up to `blocks` (at most 2^22).
-  const scale = blocks / 2 ** 32;
-  for (let i = 0; i < count; i++) bases[i] = ((pairs[(first + i) * 2]! * scale) | 0) * BLOCK_WORDS;
+/** Up to 32 keys of a batch, located: what all generations of a ring share. */
+export class KeyGroup {
+  count = 0;
+  /** The word index of each key's block. */
+  readonly bases = new Int32Array(GROUP_KEYS);
+  /** Each key's low half, signed: the probing loops then hold nothing but 32-bit integers. */
+  readonly lows = new Int32Array(GROUP_KEYS);
+
+  /** Takes the keys [first, first + count) of the batch, for filters of so many blocks. */
+  locate(blocks: number, pairs: Int32Array, first: number, count: number): void {
+    // A division by a power of two is exact, and the product cannot round up to `blocks` (at most 2^22).
+    const scale = blocks / 2 ** 32;
+    for (let i = 0; i < count; i++) {
+      this.bases[i] = (((pairs[(first + i) * 2]! >>> 0) * scale) | 0) * BLOCK_WORDS;
+      this.lows[i] = pairs[(first + i) * 2 + 1]!;
+    }
+    this.count = count;
+  }
 }
 
 export class BloomBits {
@@ -111,76 +126,44 @@ export class BloomBits {
   }
 
   /** Independent loads of each block's first word: the misses overlap instead of following one another. */
-  touchGroup(bases: Int32Array, count: number): void {
+  touchGroup(group: KeyGroup): void {
+    const { bases, count } = group;
     const words = this.#signed;
+    if (words.length <= CACHED_WORDS) return;
     let sum = 0;
     for (let i = 0; i < count; i++) sum ^= words[bases[i]!]!;
     this.touched = sum;
   }
 
   /**
-   * Sets the bits of the located group and writes `Seen.open`, `Seen.unknown` or 0 per key into `out` from `outFirst`.
-   * Returns how many keys changed a bit. A key that repeats inside the group is seen the second time.
+   * Sets the bits of the group and writes `Seen.open`, `Seen.unknown` or 0 per key into `out` from `outFirst`. Returns
+   * how many keys changed a bit. A key that repeats inside the group is seen the second time.
    */
-  testAndAddGroup(
-    pairs: Uint32Array,
-    first: number,
-    count: number,
-    bases: Int32Array,
-    out: Uint8Array,
-    outFirst: number,
-  ): number {
-    const words = this.#signed;
-    const k = this.k;
-    let bitsBefore = this.setBits;
-    let fresh = 0;
-    for (let i = 0; i < count; i++) {
-      const base = bases[i]!;
-      let h = pairs[(first + i) * 2 + 1]! | 0;
-      let added = 0;
-      for (let probe = 0; probe < k; probe++) {
-        const index = base + (h >>> 28);
-        const word = words[index]!;
-        // Branch-free: whether a bit was set is close to a coin flip, which the predictor loses.
-        const missing = ((word >>> ((h >>> 23) & 31)) & 1) ^ 1;
-        words[index] = word | (1 << ((h >>> 23) & 31));
-        added += missing;
-        h = Math.imul(h, GOLDEN);
-      }
-      bitsBefore += added;
-      const isFresh = added === 0 ? 0 : 1;
-      fresh += isFresh;
-      out[outFirst + i] = isFresh ^ 1;
-    }
-    this.setBits = bitsBefore;
+  testAndAddGroup(group: KeyGroup, out: Uint8Array, outFirst: number): number {
+    const changed = setGroup(this.#signed, this.k, group.bases, group.lows, group.count, out, outFirst);
+    const fresh = changed & FRESH_MASK;
+    this.setBits += changed >>> FRESH_BITS;
     this.insertions += fresh;
-    if (this.#unknown !== undefined) this.#markUnknown(this.#unknown, bases, count, out, outFirst);
+    if (this.#unknown !== undefined) this.#markUnknown(this.#unknown, group, out, outFirst);
     return fresh;
   }
 
-  /** Adds `flag` (and `Seen.unknown`) to the byte of each key of the located group that may be in this filter. */
-  hasGroup(
-    pairs: Uint32Array,
-    first: number,
-    count: number,
-    bases: Int32Array,
-    out: Uint8Array,
-    outFirst: number,
-    flag: number,
-  ): void {
+  /** Adds `flag` (and `Seen.unknown`) to the byte of each key of the group that may be in this filter. */
+  hasGroup(group: KeyGroup, out: Uint8Array, outFirst: number, flag: number): void {
+    const { bases, lows, count } = group;
     const words = this.#signed;
     const k = this.k;
     for (let i = 0; i < count; i++) {
       const base = bases[i]!;
-      let h = pairs[(first + i) * 2 + 1]! | 0;
+      let h = lows[i]!;
       let probe = 0;
-      while (probe < k && ((words[base + (h >>> 28)]! >>> ((h >>> 23) & 31)) & 1) === 1) {
+      while (probe < k && ((words[base | (h >>> 28)]! >>> (h >>> 23)) & 1) === 1) {
         h = Math.imul(h, GOLDEN);
         probe++;
       }
       if (probe === k) out[outFirst + i]! |= flag;
     }
-    if (this.#unknown !== undefined) this.#markUnknown(this.#unknown, bases, count, out, outFirst);
+    if (this.#unknown !== undefined) this.#markUnknown(this.#unknown, group, out, outFirst);
   }
 
   /**
@@ -289,9 +272,9 @@ export class BloomBits {
     return set;
   }
 
-  #markUnknown(unknown: Uint8Array, bases: Int32Array, count: number, out: Uint8Array, outFirst: number): void {
-    for (let i = 0; i < count; i++) {
-      const segment = (bases[i]! / BLOCK_WORDS / BLOCKS_PER_SEGMENT) | 0;
+  #markUnknown(unknown: Uint8Array, group: KeyGroup, out: Uint8Array, outFirst: number): void {
+    for (let i = 0; i < group.count; i++) {
+      const segment = (group.bases[i]! / BLOCK_WORDS / BLOCKS_PER_SEGMENT) | 0;
       if (unknown[segment] === 1) out[outFirst + i]! |= Seen.unknown;
     }
   }
@@ -301,4 +284,44 @@ export function popcount(word: number): number {
   let v = word - ((word >>> 1) & 0x55555555);
   v = (v & 0x33333333) + ((v >>> 2) & 0x33333333);
   return Math.imul((v + (v >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
+}
+
+/** A group has at most 32 fresh keys; what is above these bits of `setGroup`'s result counts the bits it set. */
+const FRESH_BITS = 6;
+const FRESH_MASK = (1 << FRESH_BITS) - 1;
+
+/**
+ * The hot loop. A function of its own, and one number as its result, because the engine then compiles it by itself:
+ * inlined into its callers, with their fields and iterators, it measured up to half as long again.
+ */
+function setGroup(
+  words: Int32Array,
+  k: number,
+  bases: Int32Array,
+  lows: Int32Array,
+  count: number,
+  out: Uint8Array,
+  outFirst: number,
+): number {
+  let setBits = 0;
+  let fresh = 0;
+  for (let i = 0; i < count; i++) {
+    const base = bases[i]!;
+    let h = lows[i]!;
+    let present = 0;
+    for (let probe = 0; probe < k; probe++) {
+      // Bits 31..28 choose the word. A shift uses only the low five bits of its count, so h >>> 23 is the bit in it.
+      const index = base | (h >>> 28);
+      const word = words[index]!;
+      // Without a branch: whether a bit was set is close to a coin flip, which the predictor loses.
+      present += (word >>> (h >>> 23)) & 1;
+      words[index] = word | (1 << (h >>> 23));
+      h = Math.imul(h, GOLDEN);
+    }
+    setBits += k - present;
+    const isFresh = present === k ? 0 : 1;
+    fresh += isFresh;
+    out[outFirst + i] = isFresh ^ 1;
+  }
+  return fresh | (setBits << FRESH_BITS);
 }

@@ -18,6 +18,8 @@ export type KeyTag = (typeof KeyTag)[keyof typeof KeyTag];
 
 /** Longer keys are hashed in a buffer of their own, which is not kept. */
 const BUFFER_BYTES = 4096;
+/** Up to this length, prefix included, a key finds its view of the buffer ready: making one costs half a hash. */
+const VIEW_BYTES_MAX = 512;
 
 /** @throws BloomParameterError when the seed is not an integer in 0..2^31-1. */
 export async function loadKeyHash(seed = 0): Promise<KeyHash> {
@@ -33,6 +35,7 @@ export class KeyHash {
   /** The prefix stays in front for good; only what follows it is written per key. */
   readonly #buffer: Uint8Array;
   readonly #afterPrefix: Uint8Array;
+  readonly #views: (Uint8Array | undefined)[] = [];
   readonly #split = new DataView(new ArrayBuffer(8));
   readonly #encoder = new TextEncoder();
 
@@ -64,25 +67,32 @@ export class KeyHash {
 
   /** Writes the pair of a text: high half into `pairs[2 * index]`, low half into `pairs[2 * index + 1]`. */
   hashInto(text: string, pairs: Uint32Array, index: number): void {
+    if (this.#prefix.length === 0) {
+      this.#write(this.#api.h64(text, this.#seed), pairs, index);
+      return;
+    }
     // UTF-8 needs at most three bytes for a UTF-16 unit.
     if (text.length * 3 > BUFFER_BYTES) {
       this.hashBytesInto(this.#encoder.encode(text), pairs, index);
       return;
     }
     const { written } = this.#encoder.encodeInto(text, this.#afterPrefix);
-    this.#write(this.#buffer.subarray(0, this.#prefix.length + written), pairs, index);
+    this.#write(this.#api.h64Raw(this.#view(this.#prefix.length + written), this.#seed), pairs, index);
   }
 
   /** The same for bytes; a text and its UTF-8 bytes have the same pair. */
   hashBytesInto(bytes: Uint8Array, pairs: Uint32Array, index: number): void {
     const total = this.#prefix.length + bytes.length;
-    let buffer = this.#buffer;
-    if (total > buffer.length) {
-      buffer = new Uint8Array(total);
-      buffer.set(this.#prefix);
+    let view: Uint8Array;
+    if (total <= this.#buffer.length) {
+      this.#buffer.set(bytes, this.#prefix.length);
+      view = this.#view(total);
+    } else {
+      view = new Uint8Array(total);
+      view.set(this.#prefix);
+      view.set(bytes, this.#prefix.length);
     }
-    buffer.set(bytes, this.#prefix.length);
-    this.#write(buffer.subarray(0, total), pairs, index);
+    this.#write(this.#api.h64Raw(view, this.#seed), pairs, index);
   }
 
   /** All texts at once; returns 2 words a text. For tests and tools: the hot paths keep their own batch. */
@@ -92,9 +102,14 @@ export class KeyHash {
     return pairs;
   }
 
-  #write(bytes: Uint8Array, pairs: Uint32Array, index: number): void {
+  #view(length: number): Uint8Array {
+    if (length > VIEW_BYTES_MAX) return this.#buffer.subarray(0, length);
+    return (this.#views[length] ??= this.#buffer.subarray(0, length));
+  }
+
+  #write(hash: bigint, pairs: Uint32Array, index: number): void {
     if (index < 0 || index * 2 + 1 >= pairs.length) throw new RangeError(`pair ${index} is outside the batch`);
-    this.#split.setBigUint64(0, this.#api.h64Raw(bytes, this.#seed));
+    this.#split.setBigUint64(0, hash);
     pairs[index * 2] = this.#split.getUint32(0);
     pairs[index * 2 + 1] = this.#split.getUint32(4);
   }
