@@ -5,22 +5,22 @@ import { openEmbeddedCoordinator } from "../../src/coordinator/embedded/embedded
 import { temporaryFolder, waitUntil } from "../support/servers/processes.ts";
 import { type CoordinatorService, coordinatorConformance } from "./coordinator.ts";
 import { ChildNode, TestNode, WAIT_MS, codeOf } from "./coordinator-nodes.ts";
-import type { CoordinatorSpec } from "./coordinator-spec.ts";
+import type { EmbeddedSpec } from "./coordinator-spec.ts";
 
 const SESSION_MS = 900;
 
-function fileOf(spec: CoordinatorSpec): string {
+function fileOf(spec: EmbeddedSpec): string {
   return join(spec.directory, `coordinator-${spec.cell}.sqlite`);
 }
 
 async function embeddedService(): Promise<CoordinatorService> {
   const folder = await temporaryFolder("vouch-coordinator");
-  const specs = new Map<string, CoordinatorSpec>();
+  const specs = new Map<string, EmbeddedSpec>();
   const blockers: Database[] = [];
   return {
     sessionMs: SESSION_MS,
     spec(cell) {
-      const spec: CoordinatorSpec = { kind: "embedded", directory: folder.path, cell, sessionMs: SESSION_MS };
+      const spec: EmbeddedSpec = { kind: "embedded", directory: folder.path, cell, sessionMs: SESSION_MS };
       specs.set(cell, spec);
       return spec;
     },
@@ -54,7 +54,7 @@ afterEach(() => {
 
 test("a wall clock that jumps by a day ends no session", async () => {
   await using folder = await temporaryFolder("vouch-coordinator");
-  const spec: CoordinatorSpec = { kind: "embedded", directory: folder.path, cell: "c", sessionMs: SESSION_MS };
+  const spec: EmbeddedSpec = { kind: "embedded", directory: folder.path, cell: "c", sessionMs: SESSION_MS };
   await using a = await TestNode.start(spec, "a");
   await using child = await ChildNode.start(spec, "b");
   expect(await child.compete(0)).toEqual({ outcome: "won", epoch: 1 });
@@ -67,7 +67,7 @@ test("a wall clock that jumps by a day ends no session", async () => {
 
 test("sessions of an earlier start of the machine count for nothing, however late they end", async () => {
   await using folder = await temporaryFolder("vouch-coordinator");
-  const spec: CoordinatorSpec = { kind: "embedded", directory: folder.path, cell: "c", sessionMs: SESSION_MS };
+  const spec: EmbeddedSpec = { kind: "embedded", directory: folder.path, cell: "c", sessionMs: SESSION_MS };
   await using child = await ChildNode.start(spec, "a");
   await child.compete(0);
   await child.kill();
@@ -81,7 +81,7 @@ test("sessions of an earlier start of the machine count for nothing, however lat
 
 test("a file of another layout, and a folder that cannot be, are configuration errors", async () => {
   await using folder = await temporaryFolder("vouch-coordinator");
-  const spec: CoordinatorSpec = { kind: "embedded", directory: folder.path, cell: "c", sessionMs: SESSION_MS };
+  const spec: EmbeddedSpec = { kind: "embedded", directory: folder.path, cell: "c", sessionMs: SESSION_MS };
   const database = new Database(fileOf(spec), { readwrite: true, create: true });
   database.run("PRAGMA user_version = 99");
   database.close();
@@ -95,7 +95,7 @@ test("a file of another layout, and a folder that cannot be, are configuration e
 
 test("waiting for the file's lock does not block the process", async () => {
   await using folder = await temporaryFolder("vouch-coordinator");
-  const spec: CoordinatorSpec = { kind: "embedded", directory: folder.path, cell: "c", sessionMs: 6_000 };
+  const spec: EmbeddedSpec = { kind: "embedded", directory: folder.path, cell: "c", sessionMs: 6_000 };
   await using node = await TestNode.start(spec, "a");
   const blocker = new Database(fileOf(spec), { readwrite: true });
   blocker.run("BEGIN IMMEDIATE");

@@ -1,16 +1,27 @@
 /** How a test, or a child process of one, opens a coordinator: plain data, so that it can cross a process boundary. */
 import type { Coordinator, MemberInfo } from "../../src/coordinator/coordinator.ts";
 import { openEmbeddedCoordinator } from "../../src/coordinator/embedded/embedded-coordinator.ts";
+import { openZooKeeperCoordinator } from "../../src/coordinator/zookeeper/zookeeper-coordinator.ts";
 
-export interface CoordinatorSpec {
+export interface EmbeddedSpec {
   readonly kind: "embedded";
   readonly directory: string;
   readonly cell: string;
   readonly sessionMs: number;
 }
 
+export interface ZooKeeperSpec {
+  readonly kind: "zookeeper";
+  readonly connectString: string;
+  readonly root: string;
+  readonly cell: string;
+  readonly sessionMs: number;
+}
+
+export type CoordinatorSpec = EmbeddedSpec | ZooKeeperSpec;
+
 export function openFromSpec(spec: CoordinatorSpec): Coordinator {
-  return openEmbeddedCoordinator(spec);
+  return spec.kind === "embedded" ? openEmbeddedCoordinator(spec) : openZooKeeperCoordinator(spec);
 }
 
 let bootIds = 0;

@@ -22,6 +22,7 @@ import type {
   WatermarksRecord,
   WriteOutcome,
 } from "../coordinator.ts";
+import { checkedSessionMs } from "../open-options.ts";
 import { CoordinatorDatabase } from "./database.ts";
 import { EmbeddedSession, type Joined } from "./embedded-session.ts";
 import * as tables from "./tables.ts";
@@ -34,9 +35,6 @@ export interface EmbeddedCoordinatorOptions {
   /** How long a silent node keeps its registration and its leadership; default 6,000, at least 100. */
   readonly sessionMs?: number;
 }
-
-const SESSION_MS_DEFAULT = 6_000;
-const SESSION_MS_MIN = 100;
 
 class EmbeddedCoordinator implements Coordinator {
   readonly #file: string;
@@ -189,15 +187,5 @@ class EmbeddedCoordinator implements Coordinator {
  * @throws VouchError "configuration" for a cell name or a session time that cannot be used.
  */
 export function openEmbeddedCoordinator(options: EmbeddedCoordinatorOptions): Coordinator & AsyncDisposable {
-  const sessionMs = options.sessionMs ?? SESSION_MS_DEFAULT;
-  if (!/^[A-Za-z0-9._-]{1,64}$/.test(options.cell)) {
-    throw new VouchError(
-      "configuration",
-      `cell: expected 1-64 of A-Z a-z 0-9 . _ -, got ${JSON.stringify(options.cell)}`,
-    );
-  }
-  if (!(sessionMs >= SESSION_MS_MIN)) {
-    throw new VouchError("configuration", `session: expected at least ${SESSION_MS_MIN} ms, got ${sessionMs}`);
-  }
-  return new EmbeddedCoordinator({ directory: options.directory, cell: options.cell, sessionMs });
+  return new EmbeddedCoordinator({ ...options, sessionMs: checkedSessionMs(options) });
 }
