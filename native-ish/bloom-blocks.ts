@@ -196,7 +196,7 @@ export class BloomBits {
   /** Counts set bits again, for words that were filled from outside. */
   countBits(): void {
     let total = 0;
-    for (const word of this.words) total += popcount(word);
+    for (let block = 0; block < this.blocks; block++) total += this.#bitsInBlock(block);
     this.setBits = total;
   }
 

@@ -6,7 +6,8 @@
  *   capacity, windowMs, sequence                                                 (u64 each)
  *   per generation, oldest first: id, opened at, insertions                      (u64 each)
  *   CRC32 of the header                                                          (u32)
- *   per generation, per 4 KiB segment: its bytes, its CRC32
+ *   per generation, per 4 KiB segment: its bytes, its CRC32; the complement of the CRC32 when the writer itself did not
+ *     fully know the segment: its bits are right, others are missing
  *   total CRC32, over the header's CRC32 and then each segment's, in order
  *
  * Guarantees: the reader compares the length with the header before it allocates. A segment with a bad CRC is *unknown*:
@@ -77,7 +78,6 @@ export function* snapshotChunks(
       let at = 0;
       for (let index = first; index < end; index++) {
         const piece = segmentBytes(bits, index);
-        // A segment that is unknown here must not look sound to the reader: its checksum is made wrong on purpose.
         crcView.setUint32(0, bits.isSegmentUnknown(index) ? ~crc32(piece) : crc32(piece), true);
         chunk.set(piece, at);
         chunk.set(crcWord, at + piece.length);
@@ -117,9 +117,11 @@ export function decodeSnapshot(bytes: Uint8Array): DecodedSnapshot {
       const target = segmentBytes(bits, index);
       const source = bytes.subarray(at, at + target.length);
       const crcAt = at + target.length;
-      if (view.getUint32(crcAt, true) === crc32(source)) {
-        target.set(source);
-      } else {
+      const claimed = view.getUint32(crcAt, true);
+      const actual = crc32(source);
+      const isPartial = claimed === ~actual >>> 0;
+      if (claimed === actual || isPartial) target.set(source);
+      if (claimed !== actual) {
         bits.markSegmentUnknown(index);
         unknownSegments.push({ generationId: id, index });
       }
