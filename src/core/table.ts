@@ -5,9 +5,10 @@
  * nothing of who may change it: only the leader does, everybody else applies its deltas in order.
  */
 import { compareStamps, type Incarnation, type PartitionId } from "./identity.ts";
-import { DIRTY_FLAG, FREE_FLAG, Phase, PHASE_MASK, type EntryBatch, type TableRows } from "./messages.ts";
+import { DIRTY_FLAG, FREE_FLAG, MAYBE_FLAG, Phase, PHASE_MASK, type EntryBatch, type TableRows } from "./messages.ts";
 
 const PRESENT = 0x80;
+const KEPT = PHASE_MASK | DIRTY_FLAG | FREE_FLAG | MAYBE_FLAG;
 const SLOTS_MIN = 1_024;
 /** Twice the largest span that a partition may have above its committed position (20,000), rounded up. */
 export const SLOTS_MAX = 65_536;
@@ -20,6 +21,7 @@ export interface Entry {
   readonly stamp: number;
   readonly phase: Phase;
   readonly dirty: boolean;
+  readonly maybe: boolean; // dirty on a Bloom bit alone
   readonly unknownRuns: number;
   readonly attempts: number;
   readonly hashHi: number;
@@ -96,6 +98,10 @@ export class PartitionTable {
     return this.has(offset) && (this.meta[offset & this.#mask]! & DIRTY_FLAG) !== 0;
   }
 
+  isMaybe(offset: number): boolean {
+    return this.has(offset) && (this.meta[offset & this.#mask]! & MAYBE_FLAG) !== 0;
+  }
+
   holderOf(offset: number): Incarnation {
     return this.has(offset) ? this.#holders.names[this.#holder[offset & this.#mask]!]! : "";
   }
@@ -131,6 +137,7 @@ export class PartitionTable {
       stamp: this.#stamp[slot]!,
       phase: (meta & PHASE_MASK) as Phase,
       dirty: (meta & DIRTY_FLAG) !== 0,
+      maybe: (meta & MAYBE_FLAG) !== 0,
       unknownRuns: this.#unknownRuns[slot]!,
       attempts: this.#attempts[slot]!,
       hashHi: this.hashes[2 * slot]!,
@@ -156,7 +163,7 @@ export class PartitionTable {
     if ((before & PRESENT) === 0) this.entries++;
     else if ((before & PHASE_MASK) === Phase.executed) this.ledger--;
     if ((phaseByte & PHASE_MASK) === Phase.executed) this.ledger++;
-    this.meta[slot] = PRESENT | (phaseByte & (PHASE_MASK | DIRTY_FLAG | FREE_FLAG));
+    this.meta[slot] = PRESENT | (phaseByte & KEPT);
     this.#holder[slot] = holderIndex;
     this.#epoch[slot] = epoch;
     this.#stamp[slot] = stamp;
@@ -323,7 +330,7 @@ export class GrantTable {
       rows.holderIndex[i] = index;
       rows.epochs[i] = partition.epochOf(offset);
       rows.stamps[i] = partition.stampOf(offset);
-      rows.phases[i] = partition.meta[slot]! & (PHASE_MASK | DIRTY_FLAG | FREE_FLAG);
+      rows.phases[i] = partition.meta[slot]! & KEPT;
       rows.unknownRuns[i] = partition.unknownRunsOf(offset);
       rows.attempts[i] = partition.attemptsOf(offset);
       rows.hashes[2 * i] = partition.hashes[2 * slot]!;

@@ -1,0 +1,83 @@
+/**
+ * Changes of the in-sync set (R3): at most one under way, written only through the coordinator at the version that this
+ * leader knows. From when it is sent until its outcome is known every release needs the union of both sets.
+ */
+import type { Incarnation } from "../identity.ts";
+import type { InSyncState } from "../events.ts";
+import type { LeaderState, Peer } from "./state.ts";
+
+/** A disconnected member holds up every vote; a link that comes back at once must not cost a full sync. */
+const RECONNECT_MS = 300;
+
+/** Decides on the next change, if one is due. */
+export function changeInSync(leader: LeaderState, disconnectedAt: ReadonlyMap<Incarnation, number>, now: number): void {
+  if (!leader.mayAct(now) || leader.pendingSet !== null) return;
+  const { minInSync } = leader.ctx.settings;
+  const stay = leader.inSync.filter((incarnation) => !mustLeave(leader, disconnectedAt, incarnation, now));
+  let next: Incarnation[] = stay;
+  for (const peer of leader.peers.values()) {
+    if (joins(leader, peer) && !next.includes(peer.incarnation)) next = leader.withMember(next, peer.incarnation);
+  }
+  if (next.length < minInSync) {
+    // Too few are left: a dead one is replaced in the same write by a joiner, or nobody leaves.
+    next = [...leader.inSync];
+    for (const peer of leader.peers.values())
+      if (joins(leader, peer) && !next.includes(peer.incarnation)) next = leader.withMember(next, peer.incarnation);
+  }
+  if (sameSet(next, leader.inSync)) return;
+  leader.pendingSet = next;
+  leader.ctx.emit({ type: "write-in-sync", epoch: leader.epoch, incarnations: next, version: leader.inSyncVersion });
+}
+
+function joins(leader: LeaderState, peer: Peer): boolean {
+  return peer.standing === "synced" && !peer.draining && peer.applied >= leader.released;
+}
+
+function mustLeave(
+  leader: LeaderState,
+  disconnectedAt: ReadonlyMap<Incarnation, number>,
+  incarnation: Incarnation,
+  now: number,
+): boolean {
+  const { inSyncEvictionMs, minInSync } = leader.ctx.settings;
+  const peer = leader.peers.get(incarnation);
+  if (peer === undefined) {
+    const since = disconnectedAt.get(incarnation) ?? leader.activatedAt;
+    const blocks = leader.pendingHead < leader.pending.length;
+    return now - since >= (blocks ? RECONNECT_MS : inSyncEvictionMs);
+  }
+  if (peer.draining) return peer.runsNothing && leader.inSync.length > minInSync; // R22
+  if (peer.applied < leader.seq && now - peer.behindSince >= inSyncEvictionMs) return true;
+  return now - peer.lastFrameAt >= inSyncEvictionMs + leader.ctx.settings.heartbeatMs;
+}
+
+export function sameSet(a: readonly Incarnation[], b: readonly Incarnation[]): boolean {
+  return a.length === b.length && a.every((incarnation) => b.includes(incarnation));
+}
+
+/** The change is known to have been made. Returns who joined and who left. */
+export function setWritten(leader: LeaderState, version: number): { joined: Incarnation[]; left: Incarnation[] } {
+  const before = leader.inSync;
+  const next = leader.pendingSet ?? before;
+  leader.inSync = next;
+  leader.inSyncVersion = version;
+  leader.pendingSet = null;
+  return {
+    joined: next.filter((incarnation) => !before.includes(incarnation)),
+    left: before.filter((incarnation) => !next.includes(incarnation)),
+  };
+}
+
+/**
+ * After an unknown outcome the record was read again: it holds the old set or the new one; anything else means that
+ * somebody else wrote it, and this leader is over. True: settled.
+ */
+export function resolveUnknown(leader: LeaderState, read: InSyncState): "new" | "old" | "foreign" {
+  if (leader.pendingSet !== null && sameSet(read.incarnations, leader.pendingSet)) return "new";
+  if (sameSet(read.incarnations, leader.inSync)) {
+    leader.pendingSet = null;
+    leader.inSyncVersion = read.version;
+    return "old";
+  }
+  return "foreign";
+}

@@ -1,0 +1,241 @@
+/**
+ * What owners tell about partitions (S12, R7, R15): first reports, facts, acknowledged commits, progress. `from` and W
+ * are decided here, and replicated before the owner may commit its anchor.
+ */
+import type { Incarnation, PartitionId } from "../identity.ts";
+import {
+  FREE_FLAG,
+  DIRTY_FLAG,
+  MAYBE_FLAG,
+  Phase,
+  type CommitNote,
+  type FactBatch,
+  type PartitionReport,
+  type ProgressRow,
+  type SeenException,
+} from "../messages.ts";
+import { offsetAt } from "../offsets.ts";
+import { isFinalPhase, type PartitionTable } from "../table.ts";
+import type { LeaderState, PartitionFacts, Peer } from "./state.ts";
+
+/** The first word of an owner about a partition. Answered, when replicated, with where the cell stands in it. */
+export function partitionReported(leader: LeaderState, peer: Peer, report: PartitionReport, now: number): void {
+  const facts = leader.facts(report.pid);
+  if (report.generation < facts.ownerGeneration) return; // R24: an owner of an older group generation
+  facts.owner = peer.incarnation;
+  facts.ownerGeneration = report.generation;
+  facts.delivered = report.position;
+  facts.jump = null;
+  const table = leader.replica.table.partition(report.pid);
+  const stop = table.from < 0 ? begin(leader, report, table) : goOn(leader, peer, report, table, facts);
+  if (stop === null) return; // answered later, when every held entry has ended
+  if (stop === "") suspects(leader, report, table, facts);
+  inform(leader, peer.incarnation, report.pid, report.ownership, stop);
+  settleJumps(leader, now);
+}
+
+function inform(
+  leader: LeaderState,
+  incarnation: Incarnation,
+  pid: PartitionId,
+  ownership: number,
+  stop: string,
+): void {
+  const peer = leader.peers.get(incarnation);
+  if (peer === undefined) return;
+  const table = leader.replica.table.partition(pid);
+  const info = { pid, ownership, from: table.from, watermark: table.watermark, top: table.top, stop };
+  leader.queue({ kind: "partition", peer: incarnation, connection: peer.connection, info });
+}
+
+/** The cell has no record of the partition: the first start (R15c), or a takeover that was asked for. */
+function begin(leader: LeaderState, report: PartitionReport, table: PartitionTable): string {
+  if (report.hadCommit && !report.ours && leader.ctx.settings.startAt !== "committed") {
+    return (
+      `takeover refused: the group has committed offset ${report.position}, which is not Vouch's; ` +
+      `expected no committed offset, or --start-at committed to take the group over`
+    );
+  }
+  const from = report.ours && report.from >= 0 ? report.from : report.position;
+  table.restartAt(from);
+  table.advance(report.position);
+  leader.builder.watermark(report.pid, from, table.watermark);
+  return "";
+}
+
+/** The cell knows the partition. "" to go on, a reason to stop, null when the answer must wait. */
+function goOn(
+  leader: LeaderState,
+  peer: Peer,
+  report: PartitionReport,
+  table: PartitionTable,
+  facts: PartitionFacts,
+): string | null {
+  const name = leader.ctx.partitionName(report.pid);
+  if (report.position < table.from) {
+    return `position ${report.position} lies below ${table.from}, where this cell began to read; start a new dedup epoch to replay`;
+  }
+  const ours = report.ours && report.from === table.from;
+  if (ours) {
+    leader.raiseWatermark(report.pid, table, report.position);
+    return "";
+  }
+  if (!report.hadCommit) {
+    if (table.watermark > table.from) {
+      leader.ctx.alarm(
+        "offsets-lost",
+        report.pid,
+        `${name}: the group's committed offset is gone; [${table.from}, ${table.watermark}) stays valid`,
+      );
+    }
+    if (report.position <= table.watermark) return "";
+  } else {
+    leader.ctx.alarm(
+      "foreign-commit",
+      report.pid,
+      `${name}: committed offset ${report.position} was not written by this cell (watermark ${table.watermark})`,
+    );
+    if (report.position <= table.watermark) return "";
+  }
+  facts.jump = { to: report.position, peer: peer.incarnation, ownership: report.ownership, top: table.top };
+  return null;
+}
+
+/** R7: a position ahead of W that is not ours begins the partition anew, once every held entry of it has ended. */
+export function settleJumps(leader: LeaderState, now: number): void {
+  for (const [pid, facts] of leader.partitions) {
+    const { jump } = facts;
+    if (jump === null || !leader.mayAct(now)) continue;
+    const table = leader.replica.table.partition(pid);
+    if (hasHeld(table)) continue;
+    facts.jump = null;
+    const skipped = jump.to - table.watermark;
+    table.restartAt(jump.to);
+    leader.builder.watermark(pid, jump.to, jump.to);
+    leader.ctx.alarm(
+      "foreign-commit",
+      pid,
+      `${leader.ctx.partitionName(pid)}: ${skipped} offsets were skipped by a commit that is not this cell's; begins anew at ${jump.to}`,
+    );
+    inform(leader, jump.peer, pid, jump.ownership, "");
+  }
+}
+
+function hasHeld(table: PartitionTable): boolean {
+  for (let offset = table.watermark; offset < table.top; offset++) {
+    if (table.has(offset) && !isFinalPhase(table.phaseOf(offset)) && !table.isFree(offset)) return true;
+  }
+  return false;
+}
+
+/** R15d: after an unclean start, what lies below the reserved ceiling without a final bit is suspect. */
+function suspects(leader: LeaderState, report: PartitionReport, table: PartitionTable, facts: PartitionFacts): void {
+  if (facts.reported || leader.lastSet.length === 0) return;
+  facts.reported = true;
+  const unclean = leader.uncleanStart || (leader.startedClean && report.position !== table.watermark);
+  if (!unclean) return;
+  leader.uncleanStart = true;
+  const lost = report.hadCommit ? !report.ours : table.watermark > table.from;
+  facts.suspectCeiling = lost ? report.logEnd : report.ceiling;
+  facts.suspectEnd = Math.min(facts.suspectCeiling, report.logEnd);
+  if (!report.ours) return;
+  for (let i = 0; i < report.finals.length * 8; i++) {
+    const offset = report.position + i;
+    if ((report.finals[i >> 3]! & (1 << (i & 7))) === 0 || !table.fits(offset)) continue;
+    if (table.has(offset) && isFinalPhase(table.phaseOf(offset))) continue;
+    leader.change(report.pid, table, offset, "", Phase.executed, 0, 0, 0, 0, 0);
+  }
+}
+
+/** Facts of a node about its own tasks: true whatever epoch they come from (R5, R13). */
+export function factsReported(leader: LeaderState, peer: Peer, batch: FactBatch): void {
+  const table = leader.replica.table.partition(batch.pid);
+  const owner = leader.facts(batch.pid).owner;
+  const withHashes = batch.hashes.length > 0;
+  for (let i = 0; i < batch.offsets.count; i++) {
+    const offset = offsetAt(batch.offsets, i);
+    if (!table.fits(offset)) continue;
+    const known = table.has(offset);
+    const slot = table.slot(offset);
+    const hi = known ? table.hashes[2 * slot]! : withHashes ? batch.hashes[2 * i]! : 0;
+    const lo = known ? table.hashes[2 * slot + 1]! : withHashes ? batch.hashes[2 * i + 1]! : 0;
+    if (batch.phase === Phase.executing) {
+      if (known && (isFinalPhase(table.phaseOf(offset)) || !table.isFree(offset))) continue;
+      const flags = (table.isDirty(offset) ? DIRTY_FLAG : 0) | (table.isMaybe(offset) ? MAYBE_FLAG : 0);
+      leader.change(
+        batch.pid,
+        table,
+        offset,
+        peer.incarnation,
+        Phase.executing,
+        flags,
+        table.unknownRunsOf(offset),
+        table.attemptsOf(offset),
+        hi,
+        lo,
+      );
+      continue;
+    }
+    const phase = table.phaseOf(offset);
+    if (known && isFinalPhase(phase) && (phase === Phase.executed || batch.phase !== Phase.executed)) continue;
+    leader.change(
+      batch.pid,
+      table,
+      offset,
+      peer.incarnation,
+      batch.phase,
+      0,
+      table.unknownRunsOf(offset),
+      table.attemptsOf(offset),
+      hi,
+      lo,
+    );
+    if (batch.phase === Phase.executed && owner !== peer.incarnation) leader.ctx.counters.ledgerEntries++; // S7
+  }
+}
+
+/** An acknowledged commit: the cell has finished everything below it (R14). */
+export function commitReported(leader: LeaderState, note: CommitNote): void {
+  const table = leader.replica.table.partition(note.pid);
+  if (table.from < 0 || note.position < table.from) return;
+  leader.raiseWatermark(note.pid, table, note.position);
+}
+
+export function progressReported(leader: LeaderState, peer: Peer, rows: readonly ProgressRow[]): void {
+  for (const row of rows) {
+    peer.progress.set(row.pid, row);
+    const facts = leader.facts(row.pid);
+    if (facts.owner === peer.incarnation && row.delivered > facts.delivered) facts.delivered = row.delivered;
+  }
+}
+
+/** The union (S2): a member's own filter knew a task that was unseen here. Its grant is taken back before its release. */
+export function seenReported(leader: LeaderState, exceptions: readonly SeenException[]): void {
+  for (const { seq, batch, index } of exceptions) {
+    const delta = leader.log.find((logged) => logged.seq === seq);
+    const entries = delta?.entries[batch];
+    if (entries === undefined || index >= entries.offsets.count) continue;
+    const offset = offsetAt(entries.offsets, index);
+    const table = leader.replica.table.partition(entries.pid);
+    const entry = table.read(offset);
+    if (entry === null || entry.stamp !== entries.firstStamp + index || isFinalPhase(entry.phase)) continue;
+    leader.ctx.counters.unexpectedSeen++;
+    leader.ctx.alarm(
+      "unexpected-seen",
+      entries.pid,
+      `${leader.ctx.partitionName(entries.pid)}: a member's filter knew offset ${offset}, the leader's did not`,
+    );
+    leader.change(
+      entries.pid,
+      table,
+      offset,
+      "",
+      Phase.granted,
+      FREE_FLAG | DIRTY_FLAG | MAYBE_FLAG,
+      entry.unknownRuns,
+      entry.attempts,
+      entry.hashHi,
+      entry.hashLo,
+    );
+  }
+}

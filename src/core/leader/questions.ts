@@ -1,0 +1,158 @@
+/**
+ * Attestation and revoke from the leader's side (S4, R11), and who counts as gone (R12). Questions are batched a turn
+ * and a holder; one is outstanding for an entry at a time. Answers change the table or tell a full task id; the askers
+ * that wait for the entry are then nudged.
+ */
+import type { Incarnation, PartitionId } from "../identity.ts";
+import { Phase, type AnswerItem, type QuestionItem } from "../messages.ts";
+import { isFinalPhase } from "../table.ts";
+import type { LeaderState, Peer } from "./state.ts";
+
+/** An unanswered question is asked again after this; the link is ordered, so a loss means a new connection. */
+const ASK_AGAIN_MS = 1_000;
+const IDS_MAX = 65_536;
+
+export interface KnownId {
+  readonly taskId: string;
+  readonly payloadHi: number;
+  readonly payloadLo: number;
+}
+
+export class Questions {
+  readonly #outgoing = new Map<Incarnation, QuestionItem[]>();
+  readonly #outstanding = new Map<
+    string,
+    { readonly askedAt: number; readonly holder: Incarnation; readonly revoke: boolean }
+  >();
+  readonly #ids = new Map<string, KnownId>();
+  #next = 1;
+
+  /** The full task id of an entry's record, when its holder told it. */
+  idOf(pid: PartitionId, offset: number): KnownId | undefined {
+    return this.#ids.get(`${pid}:${offset}`);
+  }
+
+  ask(leader: LeaderState, holder: Incarnation, item: QuestionItem, now: number): void {
+    const key = `${item.pid}:${item.offset}`;
+    const known = this.#outstanding.get(key);
+    if (
+      known !== undefined &&
+      known.holder === holder &&
+      (known.revoke || !item.revoke) &&
+      now < known.askedAt + ASK_AGAIN_MS
+    )
+      return;
+    this.#outstanding.set(key, { askedAt: now, holder, revoke: item.revoke });
+    const items = this.#outgoing.get(holder);
+    if (items === undefined) this.#outgoing.set(holder, [item]);
+    else items.push(item);
+    if (!leader.connected(holder)) this.#outgoing.delete(holder);
+  }
+
+  flush(leader: LeaderState): void {
+    for (const [holder, items] of this.#outgoing) {
+      leader.sendTo(holder, { kind: "question", epoch: leader.epoch, number: this.#next++, items });
+    }
+    this.#outgoing.clear();
+  }
+
+  /** What the holder says about its own tasks is the truth about them. */
+  answered(leader: LeaderState, peer: Peer, items: readonly AnswerItem[], now: number): void {
+    for (const item of items) {
+      this.#outstanding.delete(`${item.pid}:${item.offset}`);
+      if (item.idKnown && this.#remember(item)) wakeWaiters(leader, `${item.pid}:${item.offset}`);
+      this.#apply(leader, peer, item, now);
+    }
+  }
+
+  /** Whether the id was new. */
+  #remember(item: AnswerItem): boolean {
+    const key = `${item.pid}:${item.offset}`;
+    if (this.#ids.has(key)) return false;
+    if (this.#ids.size >= IDS_MAX) this.#ids.clear();
+    this.#ids.set(key, {
+      taskId: item.taskId,
+      payloadHi: item.payloadHi,
+      payloadLo: item.payloadLo,
+    });
+    return true;
+  }
+
+  #apply(leader: LeaderState, peer: Peer, item: AnswerItem, now: number): void {
+    const { pid, offset } = item;
+    const table = leader.replica.table.partition(pid);
+    const entry = table.read(offset);
+    if (entry === null) return;
+    const key = `${pid}:${offset}`;
+    if (entry.holder !== peer.incarnation || isFinalPhase(entry.phase)) return;
+    switch (item.status) {
+      case "executed":
+      case "dropped":
+      case "dead":
+      case "parked":
+        leader.change(
+          pid,
+          table,
+          offset,
+          peer.incarnation,
+          Phase[item.status],
+          0,
+          entry.unknownRuns,
+          entry.attempts,
+          entry.hashHi,
+          entry.hashLo,
+        );
+        return;
+      case "refused":
+        // Only the grant that was asked about is given back; a newer one is another matter.
+        if (entry.epoch === leader.epoch && entry.stamp > item.stamp) return;
+        leader.free(pid, table, offset, { dirty: false, unknownRun: false, attempts: item.attempts });
+        return;
+      case "unknown": {
+        const since = leader.unknownSince.get(key) ?? now;
+        leader.unknownSince.set(key, since);
+        if (now < since + leader.ctx.topic(pid).effectSettleMs) return;
+        leader.unknownSince.delete(key);
+        leader.free(pid, table, offset, { dirty: true, unknownRun: true });
+        return;
+      }
+      case "running":
+      case "pending":
+      case "absent":
+        return; // nothing to change: the asker waits and asks again
+      default:
+        item.status satisfies never;
+    }
+  }
+
+  /** A peer left: what it was asked will not be answered on that connection. */
+  disconnected(holder: Incarnation): void {
+    this.#outgoing.delete(holder);
+    for (const [key, question] of this.#outstanding) if (question.holder === holder) this.#outstanding.delete(key);
+  }
+}
+
+function wakeWaiters(leader: LeaderState, key: string): void {
+  const byPeer = leader.waiters.get(key);
+  if (byPeer === undefined) return;
+  leader.waiters.delete(key);
+  for (const [peer, pids] of byPeer) leader.nudge(peer, pids);
+}
+
+/**
+ * R12: whether an unreachable incarnation has certainly stopped: (a) its death is proven and its effects have settled,
+ * or (b) lease, grace and margin passed since the later of its last frame processed here and this leader's activation.
+ */
+export function isGone(leader: LeaderState, incarnation: Incarnation, pid: PartitionId, now: number): boolean {
+  if (leader.connected(incarnation)) return false;
+  const provenAt = leader.provenDead.get(incarnation);
+  const proven = provenAt !== undefined && now >= provenAt + leader.ctx.topic(pid).effectSettleMs;
+  const { leaseMs, isolationGraceMs, quarantineMarginMs } = leader.ctx.settings;
+  const heard = Math.max(leader.lastFrame.get(incarnation) ?? -Infinity, leader.activatedAt);
+  // Every check starts at least effectSettleMs after the old run became impossible.
+  const quarantined =
+    now >= heard + leaseMs + isolationGraceMs + quarantineMarginMs + leader.ctx.topic(pid).effectSettleMs;
+  if (!proven && !quarantined) return false;
+  leader.gone.add(incarnation);
+  return true;
+}
