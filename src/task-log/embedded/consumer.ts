@@ -139,7 +139,7 @@ export class EmbeddedConsumer implements TaskConsumer {
   /** The barrier before each join and before the end; once until the next assignment. */
   async #revoke(handlers: ConsumerHandlers, reader: PartitionReader): Promise<void> {
     reader.end();
-    if (this.#revoked || this.#fatal !== null) return;
+    if (this.#revoked) return;
     this.#revoked = true;
     const late = setTimeout(() => {
       handlers.onWarning(
@@ -182,10 +182,13 @@ export class EmbeddedConsumer implements TaskConsumer {
     this.#generation = generation;
     const { partitionCounts } = await records.groupFacts(this.#options.groupId);
     for (const topic of this.#member.topics) {
-      if (!partitionCounts.has(topic)) handlers.onWarning(`topic ${topic} does not exist yet: waiting for it`);
+      if (partitionCounts.has(topic)) continue;
+      handlers.onProblem(topic, -1, "missing-topic");
+      handlers.onWarning(`topic ${topic} does not exist: waiting for it`);
     }
     const assignment = { generation, memberId: this.#member.memberId, partitions };
     this.#revoked = false;
+    reader.expect();
     const positions = await this.#call(() => handlers.onAssign(assignment));
     await this.#call(async () => reader.begin(assignment, positions));
   }

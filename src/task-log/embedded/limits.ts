@@ -21,7 +21,7 @@ export const limits = {
   commitGiveUpMs: 5_000,
   /** Polling of the files: from the first to the second while nothing happens, doubling. */
   pollMinMs: 1,
-  pollMaxMs: 20,
+  pollMaxMs: 50,
   /** How often the same thing that does not work is said again. */
   warningIntervalMs: 5_000,
 } as const;

@@ -27,6 +27,7 @@ export class PartitionReader {
   readonly #options: ConsumerOptions;
   readonly #handlers: ConsumerHandlers;
   #cursors = new Map<string, Cursor>();
+  #lateChanges: (() => void)[] | null = null; // asked for while onAssign was running
   #generation = 0;
   #seenVersion = -1;
   #mayHaveMore = false;
@@ -34,6 +35,11 @@ export class PartitionReader {
   constructor(options: ConsumerOptions, handlers: ConsumerHandlers) {
     this.#options = options;
     this.#handlers = handlers;
+  }
+
+  /** An assignment is being taken over: what `change` is asked for from now on is done after `begin`. */
+  expect(): void {
+    this.#lateChanges = [];
   }
 
   /** @throws VouchError "configuration" when an assigned partition has no position */
@@ -50,15 +56,23 @@ export class PartitionReader {
     }
     this.#generation = assignment.generation;
     this.#mayHaveMore = true;
+    const lateChanges = this.#lateChanges ?? [];
+    this.#lateChanges = null;
+    for (const change of lateChanges) change();
   }
 
   /** Nothing is read until the next `begin`. */
   end(): void {
     this.#cursors = new Map();
+    this.#lateChanges = null;
   }
 
   /** For a partition that is not assigned this does nothing, as `onAssign` will say anew where and whether to read. */
   change(topic: string, partition: number, change: { readonly paused?: boolean; readonly position?: number }): void {
+    if (this.#lateChanges !== null) {
+      this.#lateChanges.push(() => this.change(topic, partition, change));
+      return;
+    }
     const cursor = this.#cursors.get(nameOf(topic, partition));
     if (cursor === undefined) return;
     if (change.paused !== undefined) cursor.paused = change.paused;
