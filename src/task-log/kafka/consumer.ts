@@ -15,7 +15,7 @@ import type {
   TaskConsumer,
 } from "../task-log.ts";
 import { endsWithin, type KafkaConnection } from "./client.ts";
-import { GroupSession, HandlerFailure, MissingTopic, type SessionHandlers } from "./group-session.ts";
+import { GroupSession, HandlerFailure, MissingTopics, type SessionHandlers, TopicAppeared } from "./group-session.ts";
 import { isHopeless } from "./kafka-errors.ts";
 import { NO_OWNERSHIP, type Ownership } from "./sticky-assigner.ts";
 
@@ -34,7 +34,7 @@ export class KafkaConsumer implements TaskConsumer {
   #revoked = false;
   #revoking: Promise<void> | null = null;
   #assigning: Promise<unknown> | null = null;
-  #missingTopic = "";
+  #missing: ReadonlySet<string> = new Set();
 
   constructor(connection: KafkaConnection, options: ConsumerOptions, onEnded: () => void) {
     this.#connection = connection;
@@ -118,6 +118,7 @@ export class KafkaConsumer implements TaskConsumer {
     const sessionHandlers: SessionHandlers = {
       onRevoke: () => this.#revoke(handlers),
       onAssign: (assignment) => this.#assign(handlers, assignment),
+      onMissing: (topics) => this.#reportMissing(handlers, topics),
       onBatch: (batch) => handlers.onBatch(batch),
       onProblem: (topic, partition, problem) => handlers.onProblem(topic, partition, problem),
       onWarning: (message) => {
@@ -139,7 +140,6 @@ export class KafkaConsumer implements TaskConsumer {
     if (this.#stopping !== null) return null;
     if (failedToOpen !== null) return failedToOpen;
     underWay();
-    this.#missingTopic = "";
     return Promise.race([session.ended, stopped]);
   }
 
@@ -169,14 +169,23 @@ export class KafkaConsumer implements TaskConsumer {
   }
 
   #report(handlers: ConsumerHandlers, error: Error, failures: number): void {
-    if (error instanceof MissingTopic && this.#missingTopic !== error.topic) {
-      this.#missingTopic = error.topic;
-      handlers.onProblem(error.topic, -1, "missing-topic");
-    }
+    if (error instanceof TopicAppeared) return;
+    if (error instanceof MissingTopics && error.topics.length > 0) this.#reportMissing(handlers, error.topics);
     handlers.onWarning(
       `Kafka ${this.#connection.brokers.join(",")}: group ${this.#options.groupId} cannot be read: ` +
         `${describeError(error)} (try ${failures + 1}; trying again)`,
     );
+  }
+
+  /** Each missing topic once, until it was there. */
+  #reportMissing(handlers: ConsumerHandlers, topics: readonly string[]): void {
+    const known = this.#missing;
+    this.#missing = new Set(topics);
+    for (const topic of topics) {
+      if (known.has(topic)) continue;
+      handlers.onProblem(topic, -1, "missing-topic");
+      handlers.onWarning(`Kafka ${this.#connection.brokers.join(",")}: topic ${topic} does not exist`);
+    }
   }
 
   #fail(handlers: ConsumerHandlers, error: Error): void {

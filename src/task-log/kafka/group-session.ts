@@ -38,17 +38,22 @@ import { NO_OWNERSHIP, type Ownership, stickyAssigner } from "./sticky-assigner.
 /** A handler of the caller failed: its bug, which no new session would mend. */
 export class HandlerFailure extends Error {}
 
-/** A subscribed topic does not exist (any more). */
-export class MissingTopic extends Error {
-  readonly topic: string;
+/** Subscribed topics do not exist (any more); `topics` is empty when it is not known which. */
+export class MissingTopics extends Error {
+  readonly topics: readonly string[];
 
-  constructor(topic: string, cause: unknown) {
-    super(`topic ${topic} does not exist`, { cause });
-    this.topic = topic;
+  constructor(topics: readonly string[], cause: unknown) {
+    super(`${topics.length === 0 ? "a topic" : `topic ${topics.join(", ")}`} does not exist`, { cause });
+    this.topics = topics;
   }
 }
 
+/** A topic that was missing when the session began exists now: the group is to be joined with it. */
+export class TopicAppeared extends Error {}
+
 export interface SessionHandlers extends FetchSink {
+  /** The session begins without these; it ends with TopicAppeared as soon as one of them exists. */
+  onMissing(topics: readonly string[]): void;
   onRevoke(): Promise<void>;
   onAssign(assignment: Assignment): Promise<readonly PartitionPosition[]>;
 }
@@ -57,6 +62,7 @@ const COMMIT_TIMEOUT_MS = 10_000;
 const CLOSE_MS = 5_000;
 const METADATA_MAX_AGE_MS = 60_000;
 const RETRIES = 6;
+const MISSING_TOPIC_POLL_MS = 2_000;
 
 export class GroupSession implements GroupHooks {
   /** Resolves with the error that ended the session; never when it is closed. */
@@ -120,16 +126,23 @@ export class GroupSession implements GroupHooks {
     return this.#ownership;
   }
 
-  /** Connects, subscribes, and begins to join. @throws MissingTopic, or kafkajs's error when no broker serves. */
+  /** Connects, subscribes, and begins to join. @throws MissingTopics when all are, or kafkajs's error when no broker serves. */
   async open(): Promise<void> {
     await this.#consumer.connect();
+    const missing: string[] = [];
+    let cause: unknown = null;
     for (const topic of this.#options.topics) {
       try {
         await this.#consumer.subscribe({ topics: [topic], fromBeginning: true });
       } catch (error) {
-        throw isUnknownTopic(error) ? new MissingTopic(topic, error) : error;
+        if (!isUnknownTopic(error)) throw error;
+        missing.push(topic);
+        cause = error;
       }
     }
+    if (missing.length === this.#options.topics.length) throw new MissingTopics(missing, cause);
+    this.#handlers.onMissing(missing);
+    if (missing.length > 0) void this.#watchFor(missing);
     // Resolves after the first join; a failure comes as a crash.
     this.#consumer
       .run({
@@ -163,7 +176,7 @@ export class GroupSession implements GroupHooks {
       if (!(await this.#fetcher.fetch(group, nodeId, membership.generation))) await this.#rest();
     } catch (error) {
       if (this.#suspended || error instanceof HandlerFailure) throw endRequest();
-      if (isUnknownTopic(error)) return this.#failWith(new MissingTopic("(one of those subscribed)", error));
+      if (isUnknownTopic(error)) return this.#failWith(new MissingTopics([], error));
       await group.recoverFromFetch(error);
     }
   }
@@ -295,13 +308,31 @@ export class GroupSession implements GroupHooks {
   }
 
   /** Everything is paused, or this broker leads nothing: the next look is due after `maxWaitMs`, or at a resume. */
-  async #rest(): Promise<void> {
+  async #rest(restMs = this.#options.maxWaitMs): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, this.#options.maxWaitMs);
+    const timer = setTimeout(resolve, restMs);
     this.#wakeUps.add(resolve);
     await promise;
     clearTimeout(timer);
     this.#wakeUps.delete(resolve);
+  }
+
+  /** Looks now and then, with a connection of its own: asking through the consumer's would disturb its metadata. */
+  async #watchFor(topics: readonly string[]): Promise<void> {
+    while (!this.#suspended) {
+      await this.#rest(MISSING_TOPIC_POLL_MS);
+      const admin = this.#client.kafka.admin({ retry: CLIENT_RETRY });
+      try {
+        await admin.connect();
+        const existing = new Set(await admin.listTopics());
+        const appeared = topics.filter((topic) => existing.has(topic));
+        if (appeared.length > 0) this.#end(new TopicAppeared(`topic ${appeared.join(", ")} exists now`));
+      } catch (error) {
+        this.#handlers.onWarning(`Kafka: looking for topic ${topics.join(", ")} failed: ${describeError(error)}`);
+      } finally {
+        await endsWithin(admin.disconnect(), CLOSE_MS);
+      }
+    }
   }
 
   #wake(): void {
