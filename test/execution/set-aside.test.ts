@@ -50,13 +50,20 @@ test("a parked record without an error of this node carries none, not even that 
 test("requests of one turn go together, those of the time of a write with the next, in bounded batches", async () => {
   const gate = Promise.withResolvers<void>();
   await using bench = new Bench({});
-  bench.producer.guard = () => gate.promise;
+  let writing = 0;
+  let writingMost = 0;
+  bench.producer.guard = async () => {
+    writingMost = Math.max(writingMost, ++writing);
+    await gate.promise;
+    writing--;
+  };
   for (let offset = 0; offset < 3; offset++) bench.runner.setAside(effect(offset));
   await Bun.sleep(1);
   for (let offset = 3; offset < 504; offset++) bench.runner.setAside(effect(offset));
   gate.resolve();
   await bench.runner.idle();
   expect(bench.producer.sent.map((sent) => sent.records.length)).toEqual([3, 200, 200, 101]);
+  expect(writingMost).toBe(1);
   expect(bench.setAsides.map((result) => result.offset)).toEqual(Array.from({ length: 504 }, (_, i) => i));
 });
 
