@@ -1,26 +1,42 @@
 /** Deterministic keys and small filters for the tests of the filter. */
 import { RotatingBloomFilter, type RotatingOptions } from "../../native-ish/bloom.ts";
 
-/** A small generator with a fixed seed (sfc32): the same keys in each run. */
-export function randomWords(seed: number): () => number {
-  let [a, b, c, counter] = [seed | 0, 0x9e3779b9 | 0, 0x243f6a88, 1];
-  const next = () => {
-    const sum = (((a + b) | 0) + counter) | 0;
-    counter = (counter + 1) | 0;
-    a = b ^ (b >>> 9);
-    b = (c + (c << 3)) | 0;
-    c = ((c << 21) | (c >>> 11)) + sum;
-    c |= 0;
-    return sum >>> 0;
+/** Fills arrays with the words of a small generator with a fixed seed (sfc32): the same ones in each run. */
+export function wordFiller(seed: number): (words: Uint32Array) => void {
+  const state = Int32Array.of(seed, 0x9e3779b9, 0x243f6a88, 1);
+  const fill = (words: Uint32Array) => {
+    // In locals, because the accuracy tests draw some 10^9 words.
+    let a = state[0]!;
+    let b = state[1]!;
+    let c = state[2]!;
+    let counter = state[3]!;
+    for (let i = 0; i < words.length; i++) {
+      const sum = (((a + b) | 0) + counter) | 0;
+      counter = (counter + 1) | 0;
+      a = b ^ (b >>> 9);
+      b = (c + (c << 3)) | 0;
+      c = (((c << 21) | (c >>> 11)) + sum) | 0;
+      words[i] = sum;
+    }
+    state.set([a, b, c, counter]);
   };
-  for (let i = 0; i < 12; i++) next();
-  return next;
+  fill(new Uint32Array(12));
+  return fill;
+}
+
+/** The same generator, one word a call. */
+export function randomWords(seed: number): () => number {
+  const fill = wordFiller(seed);
+  const one = new Uint32Array(1);
+  return () => {
+    fill(one);
+    return one[0]!;
+  };
 }
 
 export function randomPairs(seed: number, keys: number): Uint32Array<ArrayBuffer> {
-  const next = randomWords(seed);
   const pairs = new Uint32Array(keys * 2);
-  for (let i = 0; i < pairs.length; i++) pairs[i] = next();
+  wordFiller(seed)(pairs);
   return pairs;
 }
 
