@@ -48,7 +48,7 @@ export function replyOf<T>(error: ErrorOnly, value: () => T, operation: number):
 /** The server's number when it refused the request for good; null when the request may have been applied. */
 function refusalCode(error: ZooKeeperError): number | null {
   const code = error.getCode();
-  return code < REFUSAL_CODE_MAX ? code : null;
+  return code < REFUSAL_CODE_MAX && code !== SESSION_EXPIRED ? code : null;
 }
 
 export function ownerOf(stat: Stat | undefined): string | null {

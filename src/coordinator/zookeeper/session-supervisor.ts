@@ -90,6 +90,11 @@ interface Session {
   answeredSentAtMs: number; // send time of the last answered request
 }
 
+/** Z3. The last third is the margin between our giving up and the server's. */
+function trustedUntilMs(session: Session): number {
+  return session.answeredSentAtMs + (session.ticket.timeoutMs * 2) / 3;
+}
+
 export class SessionSupervisor {
   readonly #options: SupervisorOptions;
   #phase: Phase = { name: "idle" };
@@ -124,8 +129,7 @@ export class SessionSupervisor {
 
   /** Until when the session may be relied upon; -Infinity without one. */
   get deadlineMs(): number {
-    if (this.#session === null) return Number.NEGATIVE_INFINITY;
-    return this.#session.answeredSentAtMs + (this.#session.ticket.timeoutMs * 2) / 3;
+    return this.#session === null ? Number.NEGATIVE_INFINITY : trustedUntilMs(this.#session);
   }
 
   get ticket(): SessionTicket | null {
@@ -225,11 +229,16 @@ export class SessionSupervisor {
   #onHandshake(connection: number, ticket: SessionTicket, nowMs: number, actions: SupervisorAction[]): void {
     const phase = this.#phase;
     if (phase.name !== "connecting" || phase.connection !== connection) return;
+    // Sent after the socket was opened, so this is early rather than late.
+    const session: Session = { ticket, answeredSentAtMs: phase.startedAtMs };
+    if (nowMs >= trustedUntilMs(session)) {
+      this.#fail("its handshake came too late to rely on", nowMs, actions); // we slept meanwhile
+      return;
+    }
     const resumed = this.#session?.ticket.id === ticket.id;
     if (!resumed) this.#lose(actions);
     this.#failures = 0;
-    // Sent after the socket was opened, so this is early rather than late.
-    this.#session = { ticket, answeredSentAtMs: phase.startedAtMs };
+    this.#session = session;
     this.#phase = {
       name: "live",
       connection,

@@ -1,0 +1,257 @@
+/** What only a real ZooKeeper can show: outcomes that are unknown, the guard's versions, identities, a cell touched by hand. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { createServer, connect, type Server, type Socket } from "node:net";
+import { once } from "node:events";
+import { openZooKeeperCoordinator } from "../../../src/coordinator/zookeeper/zookeeper-coordinator.ts";
+import { TestNode, WAIT_MS, codeOf } from "../../conformance/coordinator-nodes.ts";
+import { memberInfo, type ZooKeeperSpec } from "../../conformance/coordinator-spec.ts";
+import { readNode, valueOf, withClient } from "../../conformance/zookeeper-client.ts";
+import { OPCODE } from "./fake-server.ts";
+import { waitUntil } from "../../support/servers/processes.ts";
+import { startZooKeeper, type ZooKeeperServer } from "../../support/servers/zookeeper.ts";
+
+const SESSION_MS = 3_000;
+const TEST_MS = 30_000;
+let server: ZooKeeperServer;
+let cells = 0;
+
+beforeAll(async () => {
+  server = await startZooKeeper({ tickMs: 100 });
+}, 90_000);
+afterAll(() => server?.stop());
+
+function spec(connectString = server.address): ZooKeeperSpec {
+  cells += 1;
+  return { kind: "zookeeper", connectString, root: "vouch", cell: `cell-${cells}`, sessionMs: SESSION_MS };
+}
+
+/** A relay in front of the server that can keep the server's answers back, and cut all connections. */
+class Relay {
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  #muteAtMulti = false;
+  #muted = false;
+
+  private constructor(listener: Server, targetPort: number) {
+    this.#server = listener;
+    listener.on("connection", (client) => {
+      const upstream = connect({ host: "127.0.0.1", port: targetPort });
+      const pair = [client, upstream];
+      for (const socket of pair) {
+        this.#sockets.add(socket);
+        socket.on("error", () => undefined); // its close follows
+        socket.on("close", () => {
+          this.#sockets.delete(socket);
+          for (const other of pair) other.destroy();
+        });
+      }
+      client.on("data", (chunk: Buffer) => {
+        // A request is one write: length, number, opcode.
+        if (this.#muteAtMulti && chunk.length > 12 && chunk.readInt32BE(8) === OPCODE.multi) this.#muted = true;
+        upstream.write(chunk);
+      });
+      upstream.on("data", (chunk) => {
+        if (!this.#muted) client.write(chunk);
+      });
+    });
+  }
+
+  static async start(targetPort: number): Promise<Relay> {
+    const listener = createServer();
+    const relay = new Relay(listener, targetPort);
+    listener.listen(0, "127.0.0.1");
+    await once(listener, "listening");
+    return relay;
+  }
+
+  get address(): string {
+    const address = this.#server.address();
+    if (address === null || typeof address === "string") throw new Error("the relay has no port");
+    return `127.0.0.1:${address.port}`;
+  }
+
+  /** From the next `multi` on the server hears everything and nobody hears it. */
+  muteAtMulti(): void {
+    this.#muteAtMulti = true;
+  }
+
+  /** Ends all connections; new ones work. */
+  cut(): void {
+    this.#muted = false;
+    this.#muteAtMulti = false;
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.cut();
+    const closed = once(this.#server, "close");
+    this.#server.close();
+    await closed;
+  }
+}
+
+test(
+  "an election whose answer was lost is found won, by its session, in the same epoch",
+  async () => {
+    await using relay = await Relay.start(server.port);
+    const cell = spec(relay.address);
+    await using node = await TestNode.start(cell, "a");
+    relay.muteAtMulti();
+    const outcome = node.coordinator.compete(0);
+    const look = openZooKeeperCoordinator({ ...cell, connectString: server.address });
+    await waitUntil("the leader node", async () => (await look.observe()).leader !== null, WAIT_MS);
+    relay.cut();
+    expect(await outcome).toEqual({ outcome: "unknown" });
+    expect(await node.win()).toBe(1);
+    expect(node.sessionStates()).toEqual(["connected", "suspended", "connected"]);
+    const { version } = await node.coordinator.readInSync();
+    expect(await node.coordinator.writeInSync(1, { epoch: 1, incarnations: ["a/1"] }, version)).toEqual({
+      outcome: "written",
+      version: version + 1,
+    });
+  },
+  TEST_MS,
+);
+
+test(
+  "R3: a write whose answer was lost is unknown, and a re-read on the same session settles it",
+  async () => {
+    await using relay = await Relay.start(server.port);
+    const cell = spec(relay.address);
+    await using node = await TestNode.start(cell, "a");
+    const epoch = await node.win();
+    const before = await node.coordinator.readInSync();
+    relay.muteAtMulti();
+    const outcome = node.coordinator.writeInSync(epoch, { epoch, incarnations: ["a/1"] }, before.version);
+    const path = `/vouch/${cell.cell}/in-sync`;
+    await waitUntil("the write", async () => (await readNode(server.address, path)).version > before.version, WAIT_MS);
+    relay.cut();
+    expect(await outcome).toEqual({ outcome: "unknown" });
+    await waitUntil("the session again", () => node.sessionStates().length === 3, WAIT_MS);
+    expect(await node.coordinator.readInSync()).toEqual({
+      value: { epoch, incarnations: ["a/1"] },
+      version: before.version + 1,
+    });
+    expect(node.sessionStates()).toEqual(["connected", "suspended", "connected"]);
+    expect(await node.coordinator.writeInSync(epoch, { epoch, incarnations: [] }, before.version + 1)).toMatchObject({
+      outcome: "written",
+    });
+  },
+  TEST_MS,
+);
+
+test(
+  "R3: no guard ever has version 0, not even one that somebody else created",
+  async () => {
+    const cell = spec();
+    await withClient(server.address, async (client) => {
+      await client.create("/vouch", "", "persistent"); // perhaps there already
+      for (const path of [`/vouch/${cell.cell}`, `/vouch/${cell.cell}/epoch`]) {
+        valueOf(await client.create(path, path.endsWith("epoch") ? "17" : "", "persistent"));
+      }
+    });
+    await using node = await TestNode.start(cell, "a");
+    for (const name of ["epoch", "in-sync", "watermarks"]) {
+      expect((await readNode(server.address, `/vouch/${cell.cell}/${name}`)).version).toBeGreaterThanOrEqual(1);
+    }
+    expect(await node.win()).toBe(18);
+  },
+  TEST_MS,
+);
+
+test(
+  "a member node that was deleted by hand comes back, in the same session",
+  async () => {
+    const cell = spec();
+    await using node = await TestNode.start(cell, "a b/c");
+    const path = `/vouch/${cell.cell}/members/a%20b%2Fc`;
+    const before = await readNode(server.address, path);
+    await withClient(server.address, async (client) =>
+      valueOf(await client.multi([{ type: "remove", path, version: "any" }])),
+    );
+    await waitUntil(
+      "it again",
+      async () => (await withClient(server.address, (client) => client.getData(path))).kind === "ok",
+      WAIT_MS,
+    );
+    expect((await readNode(server.address, path)).owner).toBe(before.owner);
+    expect(node.sessionStates()).not.toContain("lost");
+    await waitUntil("itself", () => node.members().join() === "a b/c", WAIT_MS);
+  },
+  TEST_MS,
+);
+
+test(
+  "an ensemble that was set up anew is not taken for the old one",
+  async () => {
+    const cell = spec();
+    await using node = await TestNode.start(cell, "a");
+    const uuid = node.coordinator.clusterUuid();
+    await withClient(server.address, async (client) => {
+      valueOf(await client.setData(`/vouch/${cell.cell}/uuid`, "f".repeat(32), "any"));
+      // Makes the node arrive anew, as it does after the loss of its connection.
+      valueOf(await client.multi([{ type: "remove", path: `/vouch/${cell.cell}/members/a`, version: "any" }]));
+    });
+    await waitUntil("a warning", () => node.warnings().some((text) => text.includes("restart the node")), WAIT_MS);
+    expect(node.coordinator.clusterUuid()).toBe(uuid);
+    expect(await node.coordinator.observe()).toMatchObject({ members: [] });
+  },
+  TEST_MS,
+);
+
+test(
+  "with credentials, a cell is closed to everybody else, who hears so at the start",
+  async () => {
+    const cell = { ...spec(), root: "/secured", auth: { scheme: "digest", credentials: "vouch:secret" } };
+    const owner = openZooKeeperCoordinator(cell);
+    try {
+      await owner.start(memberInfo("a"), () => undefined);
+      expect(await owner.compete(0)).toEqual({ outcome: "won", epoch: 1 });
+      const reply = await withClient(server.address, (client) => client.getData(`/secured/${cell.cell}/epoch`));
+      expect(reply).toMatchObject({ kind: "refused", refusal: "no-auth" });
+      const stranger = openZooKeeperCoordinator({ ...cell, auth: { scheme: "digest", credentials: "vouch:guess" } });
+      expect(await codeOf(() => stranger.start(memberInfo("b"), () => undefined))).toBe("configuration");
+      await stranger.close();
+    } finally {
+      await owner.close();
+    }
+  },
+  TEST_MS,
+);
+
+test("a service that is not there is waited for, with a warning a try", async () => {
+  await using down = await startZooKeeper({ tickMs: 100 });
+  await down.kill("SIGKILL");
+  const warnings: string[] = [];
+  const cell = { ...spec(down.address), onWarning: (text: string) => warnings.push(text) };
+  const looking = openZooKeeperCoordinator({ ...cell, sessionMs: 400 });
+  expect(await codeOf(() => looking.observe())).toBe("unavailable");
+  const coordinator = openZooKeeperCoordinator(cell);
+  try {
+    const started = coordinator.start(memberInfo("a"), () => undefined);
+    await waitUntil("three tries", () => warnings.some((text) => text.includes("(try 3)")), WAIT_MS);
+    expect(warnings[0]).toStartWith(`ZooKeeper ${down.address}: `);
+    await down.restart();
+    await started;
+    expect(coordinator.remainingMs()).toBeGreaterThan(0);
+  } finally {
+    await coordinator.close();
+  }
+}, 60_000);
+
+test("what cannot be a connect string, a root or a cell is a configuration error", () => {
+  const good = { connectString: "a:1,[::1]:2/chroot", root: "/r", cell: "c" };
+  openZooKeeperCoordinator(good);
+  for (const wrong of [
+    { connectString: "" },
+    { connectString: "a:b" },
+    { connectString: "a:70000" },
+    { connectString: "a:1/../b" },
+    { root: "a/./b" },
+    { cell: ".." },
+    { cell: "" },
+    { sessionMs: Number.NaN },
+  ]) {
+    expect(() => openZooKeeperCoordinator({ ...good, ...wrong })).toThrow();
+  }
+});
