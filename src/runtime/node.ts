@@ -1,0 +1,94 @@
+/** `startNode`: from a configuration and task types to a running node. */
+import packageJson from "../../package.json" with { type: "json" };
+import { advertisedAddress, coreSettings, parameterSet } from "../config/node-config.ts";
+import type { NodeConfig } from "../config/option-table.ts";
+import { NodeCore } from "../core/node.ts";
+import type { CoreSettings } from "../core/settings.ts";
+import type { TaskType } from "../execution/define.ts";
+import { defaultLinkSettings } from "../links/link-settings.ts";
+import { standardLogger, type Logger } from "../ops/log.ts";
+import type { OpenedTopic, RunningCore, RuntimeOptions } from "./options.ts";
+import { startRuntime, type RunningNode } from "./running-node.ts";
+import { openCoordinator, openTaskLog } from "./servers.ts";
+
+export { RunningNode, type NodeEnd } from "./running-node.ts";
+
+export interface StartOptions {
+  /** Default: to standard error, from the configured level on. */
+  readonly logger?: Logger;
+  /** Aborted: a node that is still starting gives up. A node that runs is drained by `stop`. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Starts a node; resolves when it is registered and works as soon as its cell lets it. Stop it with `stop()` or by
+ * `await using`; `ended` says how it ended, also when it gave up by itself.
+ * @throws ConfigurationError, VouchError; nothing is left open then.
+ */
+export async function startNode(
+  config: NodeConfig,
+  tasks: readonly TaskType[],
+  options: StartOptions = {},
+): Promise<RunningNode> {
+  return startRuntime(runtimeOptions(config, tasks, options));
+}
+
+/** The configuration as the runtime wants it; opens nothing that needs closing before the node starts. */
+export function runtimeOptions(
+  config: NodeConfig,
+  tasks: readonly TaskType[],
+  { logger = standardLogger(config.logLevel), signal }: StartOptions = {},
+): RuntimeOptions {
+  const log = logger.with({ node: config.nodeId });
+  const warn = (message: string): void => log.warn(message);
+  return {
+    nodeId: config.nodeId,
+    cell: config.cell,
+    version: packageJson.version,
+    peerListen: config.peerListen,
+    insecure: config.insecure,
+    httpListen: config.httpListen,
+    advertise: (opened) => advertisedAddress(config, opened, opened.port),
+    coordinator: openCoordinator(config, warn),
+    taskLog: openTaskLog(config, config.nodeId, warn),
+    consumer: {
+      groupId: config.kafkaGroupId,
+      sessionTimeoutMs: config.kafkaSessionMs,
+      rebalanceTimeoutMs: config.kafkaRebalanceMs,
+      heartbeatIntervalMs: config.kafkaHeartbeatMs,
+      maxWaitMs: config.fetchWaitMs,
+      maxBytesPerPartition: config.fetchBytesMax,
+    },
+    dedupEpoch: config.dedupEpoch,
+    startAt: config.startAt,
+    tasks: tasks.toSorted((a, b) => (a.topic < b.topic ? -1 : 1)),
+    settings: (clusterUuid, bootId, topics) => coreSettings(config, topics.map(topicInput), clusterUuid, bootId),
+    parameters: (settings) => parameterSet(settings, config.kafkaGroupId),
+    core: runCore,
+    links: defaultLinkSettings,
+    log: (level, message, fields) => log.log(level, message, fields),
+    ...(signal === undefined ? {} : { signal }),
+  };
+}
+
+function topicInput({ task, generation }: OpenedTopic): Parameters<typeof coreSettings>[1][number] {
+  return {
+    name: task.topic,
+    generation,
+    onUnknown: task.onUnknown,
+    hasCheck: task.check !== null,
+    effectSettleMs: task.effectSettleMs,
+    attemptsMax: task.attemptsMax,
+    retryBackoffMs: task.retryBackoffMs,
+    retryBackoffMaxMs: task.retryBackoffMaxMs,
+  };
+}
+
+function runCore(settings: CoreSettings, random: () => number, now: number): RunningCore {
+  const core = new NodeCore(settings, random, now);
+  return {
+    step: (event, at) => core.step(event, at),
+    status: (at) => core.status(at),
+    isolationDeadline: () => core.member.isolationDeadline,
+  };
+}

@@ -1,0 +1,196 @@
+/**
+ * One incarnation of a node, from its first socket to its last.
+ *
+ *   starting  sockets are bound, the coordinator is asked, topics are opened; nothing is consumed or decided
+ *   running   the core decides; entered when everything is in place; leaves when the core says "stopped"
+ *   ending    handlers end, the group is left, links are flushed, ports and sessions close
+ *   ended     `ended` resolves
+ *
+ * Guarantees: whatever was opened is closed again, also when the start fails; the watchdog guards as long as any handler
+ * may run (R12); nothing of this incarnation runs when `ended` resolves, so that another may begin in this process.
+ */
+import { randomBytes } from "node:crypto";
+import type { CoreEffect } from "../core/effects.ts";
+import type { CoreEvent } from "../core/events.ts";
+import { incarnationOf, type Incarnation } from "../core/identity.ts";
+import { describeError, toError } from "../errors.ts";
+import { partitionName, type NodeStatus } from "../ops/node-status.ts";
+import { ClockWatch } from "./clock.ts";
+import { Driver } from "./driver.ts";
+import { carryOut, type Shell } from "./effects.ts";
+import { killDelayMs } from "./execution-bridge.ts";
+import type { RunningCore, RuntimeOptions } from "./options.ts";
+import { PartitionNames } from "./partition-names.ts";
+import { openParts, type NodeParts } from "./start-up.ts";
+
+/** How a node ended. */
+export interface NodeEnd {
+  /** Drained in order: handlers done, committed, left the group. */
+  readonly clean: boolean;
+  readonly reason: string;
+  /** Why the node gave up by itself; null when it was told to stop. */
+  readonly error: Error | null;
+}
+
+/**
+ * Resolves when the node is registered and its core runs; it may still wait for other nodes.
+ * @throws ConfigurationError, VouchError; everything is closed then.
+ */
+export async function startRuntime(options: RuntimeOptions): Promise<RunningNode> {
+  const node = new RunningNode(options);
+  await node.start();
+  return node;
+}
+
+export class RunningNode implements AsyncDisposable {
+  readonly incarnation: Incarnation;
+  readonly #options: RuntimeOptions;
+  readonly #bootId = randomBytes(16).toString("hex");
+  readonly #startedAt = performance.now();
+  readonly #names: PartitionNames;
+  readonly #ended = Promise.withResolvers<NodeEnd>();
+  /** What happens before the core runs. */
+  readonly #early: CoreEvent[] = [];
+  #stack = new AsyncDisposableStack();
+  #parts: NodeParts | null = null;
+  #core: RunningCore | null = null;
+  #driver: Driver | null = null;
+  #error: Error | null = null;
+  #stopping = false;
+
+  /** Use `startRuntime`. */
+  constructor(options: RuntimeOptions) {
+    this.#options = options;
+    this.incarnation = incarnationOf(options.nodeId, this.#bootId);
+    this.#names = new PartitionNames(options.tasks.map((task) => task.topic));
+  }
+
+  /** Resolves when nothing of this node is left; never rejects. */
+  get ended(): Promise<NodeEnd> {
+    return this.#ended.promise;
+  }
+
+  /** `host:port` where peers reach this node. */
+  get peerAddress(): string {
+    return this.#parts?.self.peerAddress ?? "";
+  }
+
+  /** `host:port`, "" without HTTP. */
+  get httpAddress(): string {
+    return this.#parts?.self.httpAddress ?? "";
+  }
+
+  /** null while the node is starting. */
+  status(): NodeStatus | null {
+    if (this.#core === null || this.#parts === null) return null;
+    return {
+      nodeId: this.#options.nodeId,
+      cell: this.#options.cell,
+      version: this.#options.version,
+      pid: process.pid,
+      peerAddress: this.#parts.self.peerAddress,
+      httpAddress: this.#parts.self.httpAddress,
+      uptimeMs: performance.now() - this.#startedAt,
+      groupJoined: this.#parts.consumption.joined,
+      topics: this.#names.topics,
+      core: this.#core.status(performance.now()),
+    };
+  }
+
+  /** Drains: finishes what runs, commits, leaves the group, closes everything. Idempotent. */
+  async stop(): Promise<NodeEnd> {
+    if (!this.#stopping) {
+      this.#stopping = true;
+      this.#post({ type: "drain" });
+    }
+    return this.ended;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  /** Called once, by `startRuntime`. */
+  async start(): Promise<void> {
+    await using stack = new AsyncDisposableStack();
+    const parts = await openParts(
+      this.#options,
+      {
+        bootId: this.#bootId,
+        names: this.#names,
+        post: (event) => this.#post(event),
+        fail: (error) => this.#fail(error),
+        status: () => this.status(),
+        unhealthy: () => (this.#error === null ? "" : describeError(this.#error)),
+      },
+      stack,
+    );
+    this.#parts = parts;
+    this.#run(parts, stack);
+    parts.acceptPeers();
+    this.#stack = stack.move();
+  }
+
+  #run(parts: NodeParts, stack: AsyncDisposableStack): void {
+    const { settings, watchdog, coordination, deaths } = parts;
+    const core = this.#options.core(settings, Math.random, performance.now());
+    const delayMs = killDelayMs(this.#options.tasks, settings);
+    const clock = new ClockWatch();
+    const shell: Shell = {
+      ...parts,
+      onNote: (effect) => this.#note(effect),
+      onStopped: ({ clean, reason }) => void this.#end(clean, reason),
+    };
+    const driver = new Driver({
+      core,
+      now: () => performance.now(),
+      carryOut: (effect) => carryOut(effect, shell),
+      senses: [(now) => coordination.sense(now), () => (clock.jumped() ? { type: "clock-jump" } : null)],
+      onTick: (now) => {
+        watchdog.lease(core.isolationDeadline() + delayMs - now);
+        // Takes an answer that came, which then becomes an event.
+        watchdog.healthyUntil();
+        deaths.tick(now);
+      },
+    });
+    stack.defer(() => driver.stop());
+    this.#core = core;
+    this.#driver = driver;
+    for (const event of this.#early.splice(0)) driver.post(event);
+    driver.start();
+  }
+
+  #post(event: CoreEvent): void {
+    if (this.#driver === null) this.#early.push(event);
+    else this.#driver.post(event);
+  }
+
+  #note(effect: Extract<CoreEffect, { type: "role" | "alarm" | "log" }>): void {
+    const { log } = this.#options;
+    if (effect.type === "role") log("info", `now ${effect.role}`, { role: effect.role, epoch: effect.epoch });
+    else if (effect.type === "log") log(effect.level, effect.message, {});
+    else {
+      const partition = effect.pid < 0 ? {} : { partition: partitionName(this.#names.topics, effect.pid) };
+      log("error", effect.message, { alarm: effect.code, ...partition });
+    }
+  }
+
+  #fail(error: Error): void {
+    if (this.#error !== null) return;
+    this.#error = error;
+    this.#options.log("error", `the node gives up: ${describeError(error)}`, {});
+    void this.stop();
+  }
+
+  async #end(clean: boolean, reason: string): Promise<void> {
+    this.#driver?.stop();
+    try {
+      await this.#stack.disposeAsync();
+    } catch (error) {
+      // Every part was closed all the same; what went wrong is told.
+      this.#error ??= toError(error);
+      this.#options.log("error", `closing the node failed in part: ${describeError(error)}`, {});
+    }
+    this.#ended.resolve({ clean: clean && this.#error === null, reason, error: this.#error });
+  }
+}

@@ -1,0 +1,216 @@
+/**
+ * Opens everything that a node needs, in order: watchdog, ports, registration, topics, then the parts of the shell. Whatever
+ * is opened goes onto the stack at once, so that a failing start closes it again.
+ */
+import { loadKeyHash } from "../../native-ish/key-hash.ts";
+import type { MemberInfo } from "../coordinator/coordinator.ts";
+import type { CoreEvent } from "../core/events.ts";
+import { incarnationOf } from "../core/identity.ts";
+import type { PeerMessage } from "../core/messages.ts";
+import type { CoreSettings } from "../core/settings.ts";
+import type { Runner } from "../execution/runner.ts";
+import { startWatchdog, type Watchdog } from "../execution/watchdog.ts";
+import { formatAddress, parseAddress } from "../links/address.ts";
+import { PeerEndpoint } from "../links/endpoint.ts";
+import { openHttp } from "../ops/http.ts";
+import { NodeMetrics } from "../ops/metrics.ts";
+import type { NodeStatus } from "../ops/node-status.ts";
+import { CODEC_NAME } from "../wire/codec.ts";
+import { PROTOCOL_VERSION } from "../wire/limits.ts";
+import { BatchHasher, KEY_FORMAT } from "./batch-hasher.ts";
+import { Consumption } from "./consumption.ts";
+import { Coordination } from "./coordination.ts";
+import { DeathProof } from "./death-proof.ts";
+import { createRunner } from "./execution-bridge.ts";
+import type { OpenedTopic, RuntimeOptions } from "./options.ts";
+import type { PartitionNames } from "./partition-names.ts";
+import { Peers } from "./peers.ts";
+import { ownIdentity } from "./process-identity.ts";
+import { openTopics } from "./topics.ts";
+
+/** What the parts tell the node. */
+export interface NodeHooks {
+  readonly bootId: string;
+  readonly names: PartitionNames;
+  readonly post: (event: CoreEvent) => void;
+  /** Something that the node cannot do without is gone for good. */
+  readonly fail: (error: Error) => void;
+  readonly status: () => NodeStatus | null;
+  /** Why the process should be restarted, "" when it should not. */
+  readonly unhealthy: () => string;
+}
+
+/** The shell of one node, before its core runs. */
+export interface NodeParts {
+  readonly settings: CoreSettings;
+  readonly self: MemberInfo;
+  readonly watchdog: Watchdog;
+  readonly peers: Peers;
+  readonly coordination: Coordination;
+  readonly consumption: Consumption;
+  readonly runner: Runner;
+  readonly deaths: DeathProof;
+  /** From now on peers are accepted. */
+  readonly acceptPeers: () => void;
+}
+
+/**
+ * Keeps trying while a server does not answer, until `options.signal` is aborted.
+ * @throws ConfigurationError, VouchError; the stack then holds what was opened.
+ */
+export async function openParts(
+  options: RuntimeOptions,
+  hooks: NodeHooks,
+  stack: AsyncDisposableStack,
+): Promise<NodeParts> {
+  const { coordinator, taskLog, log, tasks } = options;
+  stack.defer(() => taskLog.close());
+  stack.defer(() => coordinator.close());
+  const watchdog = stack.use(
+    await startWatchdog({
+      onHealthy: (healthyUntil) => hooks.post({ type: "watchdog", healthyUntil }),
+      onFailure: hooks.fail,
+    }),
+  );
+  const metrics = new NodeMetrics();
+  stack.defer(() => metrics.close());
+  const httpAddress = serveHttp(options, hooks, metrics, stack);
+  const peers = new Peers({
+    nodeId: options.nodeId,
+    post: hooks.post,
+    addressOf: (incarnation) => coordination.addressOf(incarnation),
+    log,
+    onTraffic: (direction, message) => observe(metrics, direction, message),
+  });
+  const endpoint = openEndpoint(options, peers, stack);
+  const self = memberInfo(
+    options,
+    hooks,
+    formatAddress(options.advertise(parseAddress(endpoint.address))),
+    httpAddress,
+  );
+  const deaths = new DeathProof(self.process, (incarnation) => hooks.post({ type: "death-proven", incarnation }));
+  const coordination = new Coordination({
+    coordinator,
+    names: hooks.names,
+    post: hooks.post,
+    onMembers: (members) => deaths.members(members, performance.now()),
+    log,
+  });
+  const topics = await register(options, self, coordination);
+  const settings = options.settings(coordinator.clusterUuid(), hooks.bootId, topics);
+  const producer = taskLog.producer();
+  stack.defer(() => producer.close());
+  const consumption = new Consumption({
+    consumer: () => taskLog.consumer({ ...options.consumer, topics: hooks.names.topics }),
+    names: hooks.names,
+    hasher: await createHasher(settings, topics),
+    post: hooks.post,
+    onFatal: hooks.fail,
+    log,
+  });
+  stack.defer(() => consumption.close());
+  const record = consumption.record.bind(consumption);
+  const now = (): number => performance.now();
+  const runner = createRunner({ tasks, now, record, producer, guard: watchdog, post: hooks.post, log });
+  stack.defer(async () => {
+    // Only after an unclean stop does anything still run here.
+    runner.abortAll("the node stops");
+    await runner.close();
+  });
+  return {
+    settings,
+    self,
+    watchdog,
+    peers,
+    coordination,
+    consumption,
+    runner,
+    deaths,
+    acceptPeers: () => identify(endpoint, options, settings),
+  };
+}
+
+function serveHttp(
+  options: RuntimeOptions,
+  hooks: NodeHooks,
+  metrics: NodeMetrics,
+  stack: AsyncDisposableStack,
+): string {
+  const { httpListen } = options;
+  if (httpListen === null) return "";
+  const http = stack.use(openHttp({ listen: httpListen, status: hooks.status, metrics, dead: hooks.unhealthy }));
+  return formatAddress(options.advertise({ host: httpListen.host, port: http.port }));
+}
+
+function openEndpoint(options: RuntimeOptions, peers: Peers, stack: AsyncDisposableStack): PeerEndpoint {
+  const { peerListen, insecure, links } = options;
+  const listen = formatAddress(peerListen);
+  const endpoint = stack.use(new PeerEndpoint({ listen, insecure, settings: links, handlers: peers }));
+  peers.attach(endpoint);
+  return endpoint;
+}
+
+function memberInfo(
+  { nodeId }: RuntimeOptions,
+  { bootId }: NodeHooks,
+  peerAddress: string,
+  httpAddress: string,
+): MemberInfo {
+  return { nodeId, bootId, peerAddress, httpAddress, protocolVersion: PROTOCOL_VERSION, process: ownIdentity() };
+}
+
+async function register(
+  options: RuntimeOptions,
+  self: MemberInfo,
+  coordination: Coordination,
+): Promise<readonly OpenedTopic[]> {
+  const { coordinator, taskLog, tasks, dedupEpoch, startAt, log, signal } = options;
+  const admin = taskLog.admin();
+  const giveUp = (): void => void coordinator.close();
+  signal?.addEventListener("abort", giveUp, { once: true });
+  try {
+    await coordinator.start(self, (event) => coordination.onEvent(event));
+    log("info", "registered", { incarnation: incarnationOf(self.nodeId, self.bootId), peerAddress: self.peerAddress });
+    return await openTopics({ coordinator, admin, tasks, dedupEpoch, startAt, log, signal: signal ?? NEVER });
+  } finally {
+    signal?.removeEventListener("abort", giveUp);
+    await admin.close();
+  }
+}
+
+const NEVER = new AbortController().signal;
+
+async function createHasher(settings: CoreSettings, topics: readonly OpenedTopic[]): Promise<BatchHasher> {
+  const hash = await loadKeyHash(settings.filter.seed);
+  return new BatchHasher(
+    hash,
+    settings.dedupEpoch,
+    topics.map(({ task, generation }) => ({ name: task.topic, generation, taskId: task.taskId })),
+  );
+}
+
+function identify(endpoint: PeerEndpoint, { cell, parameters }: RuntimeOptions, settings: CoreSettings): void {
+  const { clusterUuid, nodeId, bootId } = settings;
+  endpoint.identify({
+    cell,
+    clusterUuid,
+    nodeId,
+    bootId,
+    parameters: [
+      ...parameters(settings),
+      { name: "codec", value: CODEC_NAME },
+      { name: "key format", value: KEY_FORMAT },
+    ],
+  });
+}
+
+function observe({ verdictLatency }: NodeMetrics, direction: "out" | "in", message: PeerMessage): void {
+  const now = performance.now();
+  if (direction === "out" && message.kind === "report") {
+    verdictLatency.asked(message.claims, now);
+    verdictLatency.asked(message.doubts, now);
+  } else if (direction === "in" && message.kind === "verdicts") {
+    verdictLatency.answered(message.batches, now);
+  }
+}

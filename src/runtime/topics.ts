@@ -1,0 +1,88 @@
+/**
+ * Before a node works on its topics: what the cell recorded about each (generation, dedup epoch, where to begin), and the
+ * topics for dead and parked records, which must exist or be creatable before the first record needs them.
+ */
+import type { Coordinator } from "../coordinator/coordinator.ts";
+import { ConfigurationError, describeError, VouchError } from "../errors.ts";
+import type { TaskType } from "../execution/define.ts";
+import type { TaskAdmin } from "../task-log/task-log.ts";
+import type { OpenedTopic, RuntimeLog } from "./options.ts";
+
+export interface TopicsOptions {
+  readonly coordinator: Coordinator;
+  readonly admin: TaskAdmin;
+  readonly tasks: readonly TaskType[];
+  readonly dedupEpoch: number;
+  readonly startAt: "earliest" | "latest" | "committed";
+  readonly log: RuntimeLog;
+  readonly signal: AbortSignal;
+}
+
+const FIRST_GENERATION = 1;
+const RETRY_MS = 1_000;
+
+/**
+ * Keeps trying while a server does not answer.
+ * @throws ConfigurationError when the cell's records and this configuration exclude each other; VouchError when a topic
+ * cannot be created; "closed" when the start was given up.
+ */
+export async function openTopics(options: TopicsOptions): Promise<readonly OpenedTopic[]> {
+  const opened: OpenedTopic[] = [];
+  const violations: string[] = [];
+  for (const task of options.tasks) {
+    const record = await persistently(options, `the record of topic ${task.topic}`, () => recordOf(task, options));
+    if (record.dedupEpoch > options.dedupEpoch) {
+      violations.push(
+        `dedup-epoch: topic ${task.topic} is at dedup epoch ${record.dedupEpoch} in this cell, expected at least that, ` +
+          `got ${options.dedupEpoch}`,
+      );
+    }
+    if (record.startAt !== options.startAt) {
+      violations.push(
+        `start-at: this cell began topic ${task.topic} with "${record.startAt}", expected the same, got "${options.startAt}"`,
+      );
+    }
+    await persistently(options, `topic ${task.topic}`, () => openSideTopics(task.topic, options));
+    opened.push({ task, generation: record.generation });
+  }
+  if (violations.length > 0) throw new ConfigurationError(violations);
+  return opened;
+}
+
+async function recordOf(
+  { topic }: TaskType,
+  { coordinator, dedupEpoch, startAt, log }: TopicsOptions,
+): Promise<{ generation: number; dedupEpoch: number; startAt: string }> {
+  const record = await coordinator.ensureTopic(topic, { generation: FIRST_GENERATION, dedupEpoch, startAt });
+  if (record.dedupEpoch >= dedupEpoch) return record;
+  log("warn", `dedup epoch ${dedupEpoch} begins: every record of ${topic} counts as new`, {
+    before: record.dedupEpoch,
+  });
+  const raised = { ...record, dedupEpoch };
+  await coordinator.replaceTopic(topic, raised);
+  return raised;
+}
+
+async function openSideTopics(topic: string, { admin, log }: TopicsOptions): Promise<void> {
+  const described = await admin.describeTopic(topic);
+  if (described === null) log("warn", `topic ${topic} does not exist yet`, {});
+  for (const side of [`${topic}.dead`, `${topic}.parked`]) {
+    if ((await admin.describeTopic(side)) === null) await admin.createTopic(side, described?.partitions ?? 1);
+  }
+}
+
+async function persistently<T>({ log, signal }: TopicsOptions, what: string, attempt: () => Promise<T>): Promise<T> {
+  let told = "";
+  for (;;) {
+    if (signal.aborted) throw new VouchError("closed", "the node was stopped while it was starting");
+    try {
+      return await attempt();
+    } catch (error) {
+      if (!(error instanceof VouchError) || !error.retriable) throw error;
+      const message = `${what} cannot be opened yet: ${describeError(error)}`;
+      if (message !== told) log("warn", message, {});
+      told = message;
+    }
+    await Bun.sleep(RETRY_MS);
+  }
+}
