@@ -132,7 +132,6 @@ export class Activation {
 
   /** Step 3: a new set of reachable incarnations, each of which gets the merged state. */
   #choose(now: number): void {
-    const leader = this.#leader;
     this.#restoreWatermarks();
     this.phase = "pushing";
     this.#chosen = [];
