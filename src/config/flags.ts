@@ -31,7 +31,7 @@ const CONFIG = "--config";
 
 /**
  * `--name value`, `--name=value`, `--switch`, `--no-switch`; `--` ends the flags. `usage` lists the arguments without a
- * dash, optional ones in brackets.
+ * dash, optional ones in brackets; a last one with dots stands for any number.
  */
 export function readFlags(
   table: OptionTable,
@@ -97,6 +97,7 @@ function takeFlag(raw: RawByKey, target: Target, flag: string, value: string | u
 function checkPositionals(positionals: readonly string[], usage: readonly string[], violations: string[]): void {
   const required = usage.filter((name) => !name.startsWith("["));
   for (const name of required.slice(positionals.length)) violations.push(`${name}: expected, got none`);
+  if (usage.at(-1)?.endsWith("…]") === true) return;
   for (const extra of positionals.slice(usage.length)) violations.push(`"${extra}": one argument too many`);
 }
 

@@ -76,6 +76,13 @@ export const nodeOptions = {
     group: IDENTITY,
     description: "where other nodes reach this one; port 0 takes a free one",
   }),
+  insecure: option({
+    type: toggle(),
+    default: false,
+    unit: "",
+    group: IDENTITY,
+    description: "let --peer-listen be no loopback address, though peers are not authenticated",
+  }),
   httpListen: option({
     type: listenAddressOrOff(),
     default: { host: "127.0.0.1", port: 7480 },
@@ -158,7 +165,15 @@ export const nodeOptions = {
     unit: "",
     group: SERVERS,
     environment: "ZOOKEEPER_CONNECT",
-    description: "ZooKeeper servers, and the path under which the cells keep their records; needs --kafka-brokers",
+    description: "ZooKeeper servers; needs --kafka-brokers",
+  }),
+  zookeeperRoot: option({
+    type: text("PATH", /^(\/[A-Za-z0-9._-]+)+$/, "a path such as /vouch"),
+    default: "/vouch",
+    unit: "",
+    group: SERVERS,
+    environment: "ZOOKEEPER_ROOT",
+    description: "path, below the one of --zookeeper, under which the cells keep their records",
   }),
   zookeeperAuth: option({
     type: text("USER:PASSWORD", /^$|^[^:]+:.+$/, "user:password"),

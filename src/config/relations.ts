@@ -3,6 +3,7 @@
  * other. All violations are returned at once; each names the relation, what was expected and what came.
  */
 import type { NodeConfig } from "./option-table.ts";
+import { formatAddress } from "./option-types.ts";
 
 /** Clocks may drift by this share (guarantee G2). */
 const CLOCK_DRIFT = 0.01;
@@ -140,7 +141,11 @@ function holds(relation: Relation): boolean {
   return relation.comparison === "at least" ? relation.left >= relation.right : relation.left > relation.right;
 }
 
-function belongTogether(c: NodeConfig, given: ReadonlySet<string>): string[] {
+function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
+}
+
+function belongTogether(c: NodeConfig): string[] {
   const violations: string[] = [];
   const kafka = c.kafkaBrokers.length > 0;
   const zookeeper = c.zookeeper !== "";
@@ -155,6 +160,11 @@ function belongTogether(c: NodeConfig, given: ReadonlySet<string>): string[] {
       "without --kafka-brokers and --zookeeper a node uses the embedded log and coordinator: expected --data-dir, got none",
     );
   }
+  if (!c.insecure && !isLoopback(c.peerListen.host)) {
+    violations.push(
+      `peers are not authenticated: expected --peer-listen on a loopback address, or --insecure where only peers reach it; got ${formatAddress(c.peerListen)}`,
+    );
+  }
   if (c.singleNode && c.minInSync !== 1) {
     violations.push(`--single-node is a cell of one node: expected --min-in-sync 1, got ${c.minInSync}`);
   }
@@ -163,6 +173,15 @@ function belongTogether(c: NodeConfig, given: ReadonlySet<string>): string[] {
       `a grant that only one node knows dies with it: expected --min-in-sync of at least 2, or --single-node on the only node; got ${c.minInSync}`,
     );
   }
+  return violations;
+}
+
+/** A name, a password and a mechanism at the brokers need each other. */
+export function saslViolations(
+  c: Pick<NodeConfig, "kafkaSaslMechanism" | "kafkaSaslUsername" | "kafkaSaslPassword">,
+  given: ReadonlySet<string>,
+): string[] {
+  const violations: string[] = [];
   if (c.kafkaSaslMechanism !== "none" && (c.kafkaSaslUsername === "" || c.kafkaSaslPassword === "")) {
     violations.push(
       `--kafka-sasl-mechanism ${c.kafkaSaslMechanism} needs a name and a password: expected --kafka-sasl-username and ` +
@@ -179,7 +198,8 @@ function belongTogether(c: NodeConfig, given: ReadonlySet<string>): string[] {
 export function relationViolations(config: NodeConfig, given: ReadonlySet<string> = new Set()): string[] {
   const broken = [...timingRelations(config), ...sizeRelations(config)].filter((relation) => !holds(relation));
   return [
-    ...belongTogether(config, given),
+    ...belongTogether(config),
+    ...saslViolations(config, given),
     ...broken.map(
       ({ words, comparison, right, left, unit }) =>
         `${words}: expected ${comparison} ${right}${unit}, got ${left}${unit}`,

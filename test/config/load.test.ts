@@ -174,6 +174,9 @@ describe("unknown and misused keys", () => {
       { argv: ["a.ts"], environment: {}, positionals: ["<tasks.ts>", "<topic>", "[file]"] },
     );
     expect(loaded.violations).toEqual(["<topic>: expected, got none"]);
+    const many = loadOptions({}, { argv: ["a", "b", "c"], environment: {}, positionals: ["<a>", "[more…]"] });
+    expect(many.violations).toEqual([]);
+    expect(many.positionals).toEqual(["a", "b", "c"]);
   });
 });
 

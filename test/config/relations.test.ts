@@ -78,6 +78,16 @@ describe("options that need each other", () => {
     expect(violations({ dataDir: "" })[0]).toContain("--data-dir");
   });
 
+  test("peers on another address than loopback are refused, unless that is said to be meant", () => {
+    for (const host of ["127.0.0.1", "127.1.2.3", "::1", "localhost"]) {
+      expect(violations({ peerListen: { host, port: 1 } })).toEqual([]);
+    }
+    for (const host of ["0.0.0.0", "10.0.0.1", "127.example.com", "::"]) {
+      expect(violations({ peerListen: { host, port: 1 } })[0]).toContain("--insecure");
+      expect(violations({ peerListen: { host, port: 1 }, insecure: true })).toEqual([]);
+    }
+  });
+
   test("R3: one acknowledgement is enough in the declared single-node mode only", () => {
     expect(violations({ minInSync: 1 })[0]).toContain("--single-node");
     expect(violations({ minInSync: 2, singleNode: true })[0]).toContain("--min-in-sync 1");

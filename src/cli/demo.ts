@@ -1,0 +1,168 @@
+/**
+ * `demo`: the main job with no servers. Starts several nodes as processes of their own, feeds them tasks, adds a node and
+ * kills the leader while handlers run on it, and ends with the proof, which is counted from the record of effects alone.
+ */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { loadOptions } from "../config/load.ts";
+import { option } from "../config/option.ts";
+import { nodeOptions } from "../config/option-table.ts";
+import { integer, text, toggle } from "../config/option-types.ts";
+import { ConfigurationError, VouchError } from "../errors.ts";
+import type { CliContext, Command } from "./command.ts";
+import { type CellFiles, DemoCell, runSelf } from "./demo/cell.ts";
+import { DEMO_TIMING, DEMO_TOPIC, type DemoPlan, planDemo, taskLine } from "./demo/plan.ts";
+import { Progress } from "./demo/progress.ts";
+import { proofText, type DemoResult } from "./demo/report.ts";
+import { runScript } from "./demo/script.ts";
+import { ExitCode } from "./exit-code.ts";
+
+const GROUP = "Demo";
+
+const options = {
+  nodes: option({
+    type: integer(2, 16),
+    default: 3,
+    unit: "nodes",
+    group: GROUP,
+    description: "nodes at the start; one more is added on the way",
+  }),
+  tasks: option({
+    type: integer(1, 1_000_000),
+    default: 20_000,
+    unit: "tasks",
+    group: GROUP,
+    description: "tasks to run",
+  }),
+  partitions: option({
+    type: integer(1, 1_000),
+    default: 6,
+    unit: "",
+    group: GROUP,
+    description: "partitions of the demo's topic",
+  }),
+  faults: option({
+    type: toggle(),
+    default: true,
+    unit: "",
+    group: GROUP,
+    description: "leave out the added node and the killed leader",
+  }),
+  seed: option({
+    type: integer(0, 2 ** 31 - 1),
+    default: 1,
+    unit: "",
+    group: GROUP,
+    description: "decides how long each handler takes",
+  }),
+  json: option({
+    type: toggle(),
+    default: false,
+    unit: "",
+    group: GROUP,
+    description: "end standard output with one JSON object; progress goes to standard error",
+  }),
+  dataDir: option({
+    type: text("FOLDER"),
+    default: "",
+    defaultText: "a temporary folder, removed when the proof holds",
+    unit: "",
+    group: GROUP,
+    description: "new or empty folder for logs, state and the record of effects; kept",
+  }),
+};
+
+export const demoCommand: Command = {
+  name: "demo",
+  summary: "the main job with no servers: several nodes, a node added, the leader killed, and the proof",
+  positionals: [],
+  options,
+  run: demo,
+};
+
+async function demo(context: CliContext): Promise<ExitCode> {
+  const { argv, environment } = context;
+  const { values, violations } = loadOptions(
+    options,
+    { argv, environment: withoutNode(environment) },
+    { ...nodeOptions, ...options },
+  );
+  if (violations.length > 0) throw new ConfigurationError(violations);
+  const startedAt = performance.now();
+  const plan = planDemo(values);
+  const dataDir = values.dataDir === "" ? mkdtempSync(join(tmpdir(), "vouch-demo-")) : values.dataDir;
+  const files = writeFiles(dataDir, plan);
+  const say = values.json ? context.err : context.out;
+  const progress = new Progress(say, context.live && (values.json || process.stdout.isTTY === true), values.tasks);
+  let result: DemoResult;
+  {
+    await using cell = new DemoCell(files);
+    using _signals = endOnSignal(cell);
+    progress.say(`${values.nodes} nodes, ${values.tasks} tasks, ${values.partitions} partitions; files in ${dataDir}`);
+    await produce(files, values.tasks, values.partitions);
+    result = await runScript({ cell, files, plan, nodes: values.nodes, faults: values.faults, progress, startedAt });
+  }
+  progress.end();
+  say(proofText(result));
+  const holds = result.complaints.length === 0;
+  if (values.dataDir === "" && holds) rmSync(dataDir, { recursive: true, force: true });
+  else say(`Files are kept in ${dataDir}\n`);
+  if (values.json) context.out(`${JSON.stringify(result)}\n`);
+  return holds ? ExitCode.done : ExitCode.proofFailed;
+}
+
+/** A demo has its own folder and no servers: what configures the user's nodes is not for it, and no mistake either. */
+function withoutNode(environment: CliContext["environment"]): CliContext["environment"] {
+  return Object.fromEntries(Object.entries(environment).filter(([name]) => !name.startsWith("VOUCH_")));
+}
+
+/** @throws VouchError "usage" when the folder holds the files of another demo. */
+function writeFiles(dataDir: string, plan: DemoPlan): CellFiles {
+  mkdirSync(dataDir, { recursive: true });
+  const files = { dataDir, config: join(dataDir, "demo.json"), record: join(dataDir, "effects.log") };
+  const config = { ...DEMO_TIMING, dataDir, concurrency: plan.concurrency };
+  try {
+    writeFileSync(files.config, JSON.stringify(config, null, 2), { flag: "wx" });
+  } catch (error) {
+    throw new VouchError("usage", `--data-dir ${dataDir}: expected a new or empty folder`, { cause: error });
+  }
+  writeFileSync(tasksFile(files), `${plan.tasks.map(taskLine).join("\n")}\n`);
+  return files;
+}
+
+function tasksFile(files: CellFiles): string {
+  return join(files.dataDir, "tasks.ndjson");
+}
+
+/** @throws VouchError "task-log" when the tasks could not be written; the log of the command says why. */
+async function produce(files: CellFiles, tasks: number, partitions: number): Promise<void> {
+  const log = join(files.dataDir, "produce.log");
+  const argv = [
+    "produce",
+    DEMO_TOPIC,
+    tasksFile(files),
+    "--data-dir",
+    files.dataDir,
+    "--partitions",
+    String(partitions),
+  ];
+  const code = await runSelf(argv, log);
+  if (code !== 0)
+    throw new VouchError("task-log", `${tasks} tasks could not be produced (exit code ${code}): see ${log}`);
+}
+
+/** A person who gives up must not leave nodes behind. */
+function endOnSignal(cell: DemoCell): Disposable {
+  const end = (): void => {
+    void cell[Symbol.asyncDispose]().finally(() => process.exit(ExitCode.gaveUp));
+  };
+  process.once("SIGINT", end);
+  process.once("SIGTERM", end);
+  return {
+    [Symbol.dispose]() {
+      process.off("SIGINT", end);
+      process.off("SIGTERM", end);
+    },
+  };
+}

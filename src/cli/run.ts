@@ -1,0 +1,91 @@
+/** `run`: one node, which joins the cell and works until it is told to stop. */
+import { loadNodeConfig } from "../config/node-config.ts";
+import { nodeOptions, type NodeConfig } from "../config/option-table.ts";
+import type { TaskType } from "../execution/define.ts";
+import { loadTaskModules } from "../execution/load.ts";
+import { resolveTasks, type DefinitionProblem } from "../execution/resolve.ts";
+import { type Logger, standardLogger } from "../ops/log.ts";
+import { startNode } from "../runtime/node.ts";
+import type { CliContext, Command } from "./command.ts";
+import { DEMO_MODULE } from "./demo/cell.ts";
+import { demoTasks } from "./demo/tasks.ts";
+import { ExitCode } from "./exit-code.ts";
+
+export const runCommand: Command = {
+  name: "run",
+  summary: "one node: joins the cell and works; SIGTERM or SIGINT drains it, a second one ends it at once",
+  positionals: ["<tasks.ts>", "[more.ts…]"],
+  options: nodeOptions,
+  run,
+};
+
+async function run(context: CliContext): Promise<ExitCode> {
+  const { argv, environment } = context;
+  const { config, positionals } = loadNodeConfig({ argv, environment, positionals: runCommand.positionals });
+  const logger = standardLogger(config.logLevel);
+  const tasks = await loadTasks(positionals, config, environment, definitionProblems(logger));
+
+  const starting = new AbortController();
+  const stopping = Promise.withResolvers<void>();
+  using _signals = onSignals(logger, () => {
+    starting.abort();
+    stopping.resolve();
+  });
+  const node = await startNode(config, tasks, { logger, signal: starting.signal }).catch((error: unknown) => {
+    // Told to stop before anything was joined: that is a drain with nothing to do.
+    if (starting.signal.aborted) return null;
+    throw error;
+  });
+  if (node === null) return ExitCode.done;
+  void stopping.promise.then(() => node.stop());
+  const { clean, reason, error } = await node.ended;
+  if (error !== null) throw error;
+  logger.log(clean ? "info" : "error", clean ? "drained" : `stopped, not drained: ${reason}`, { node: config.nodeId });
+  return clean ? ExitCode.done : ExitCode.gaveUp;
+}
+
+/** The demo's module has a name of its own, since inside the compiled executable it is no file. */
+async function loadTasks(
+  modules: readonly string[],
+  config: NodeConfig,
+  environment: CliContext["environment"],
+  onProblem: DefinitionProblem,
+): Promise<readonly TaskType[]> {
+  if (modules.length !== 1 || modules[0] !== DEMO_MODULE) return loadTaskModules(modules, config, onProblem);
+  return resolveTasks([{ name: DEMO_MODULE, exported: demoTasks(environment) }], config, onProblem);
+}
+
+/** A user's function that fails may do so for every record: what it says is logged once, and at most so many of them. */
+const PROBLEMS_LOGGED_MAX = 100;
+
+function definitionProblems(logger: Logger): DefinitionProblem {
+  const told = new Set<string>();
+  return (topic, message, record) => {
+    const key = `${topic} ${message}`;
+    if (told.has(key) || told.size >= PROBLEMS_LOGGED_MAX) return;
+    told.add(key);
+    logger.warn(message, { topic, offset: record.offset });
+  };
+}
+
+/** The first SIGTERM or SIGINT calls `stop`, the second one ends the process. */
+function onSignals(logger: Logger, stop: () => void): Disposable {
+  let heard = 0;
+  const onSignal = (signal: NodeJS.Signals): void => {
+    heard++;
+    if (heard > 1) {
+      logger.error(`${signal} again: ending at once`);
+      process.exit(ExitCode.gaveUp);
+    }
+    logger.info(`${signal}: draining`);
+    stop();
+  };
+  process.on("SIGTERM", onSignal);
+  process.on("SIGINT", onSignal);
+  return {
+    [Symbol.dispose]() {
+      process.off("SIGTERM", onSignal);
+      process.off("SIGINT", onSignal);
+    },
+  };
+}
