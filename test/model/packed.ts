@@ -62,28 +62,29 @@ export interface Layout<S extends Packed> {
 /** The view that a layout gives. */
 export type StateOf<L> = L extends Layout<infer S> ? S : never;
 
-type FieldsClass = new (bytes: Uint8Array, base: number) => Fields<string>;
+type FieldsClass = new (bytes: Uint8Array, start: number) => Fields<string>;
 
 function fieldsClass(names: readonly string[]): FieldsClass {
   class PackedFields {
-    readonly bytes: Uint8Array;
-    readonly base: number;
-    constructor(bytes: Uint8Array, base: number) {
-      this.bytes = bytes;
-      this.base = base;
+    readonly $bytes: Uint8Array;
+    readonly $start: number;
+    constructor(bytes: Uint8Array, start: number) {
+      this.$bytes = bytes;
+      this.$start = start;
     }
     clear(): void {
-      this.bytes.fill(0, this.base, this.base + names.length);
+      this.$bytes.fill(0, this.$start, this.$start + names.length);
     }
   }
   for (const [offset, name] of names.entries()) {
+    if (name === "clear" || name.startsWith("$")) throw new Error(`a field cannot be named ${name}`);
     Object.defineProperty(PackedFields.prototype, name, {
       get(this: PackedFields): number {
-        return this.bytes[this.base + offset]!;
+        return this.$bytes[this.$start + offset]!;
       },
       set(this: PackedFields, value: number) {
         if (!(value >= 0 && value <= 255)) throw new RangeError(`${name} = ${value} does not fit into a byte`);
-        this.bytes[this.base + offset] = value;
+        this.$bytes[this.$start + offset] = value;
       },
     });
   }

@@ -1,0 +1,10 @@
+import { describe, test } from "bun:test";
+import { assertSound, testAblations } from "./prove.ts";
+import { restartAblations, restartBounds, restartModel, restartRules } from "./restart-model.ts";
+
+describe("restart model", () => {
+  test("all rules on, two crashes, restarts and rebalances: no double, not stuck", () => {
+    assertSound(restartModel(restartBounds.restarted), 3_159);
+  });
+  testAblations(restartModel, restartRules, restartAblations);
+});
