@@ -210,10 +210,16 @@ export class Group {
 
   /** A member that joins the group, with its own connections. */
   async join(behaviour: Behaviour = {}): Promise<Member> {
+    const { member, started } = this.launch(behaviour);
+    await started;
+    return member;
+  }
+
+  /** The same for a member whose first join may have to wait for something. */
+  launch(behaviour: Behaviour = {}): { member: Member; started: Promise<void> } {
     const member = new Member(openFromSpec(this.#spec), this.topic, this.#options(), behaviour);
     this.#members.push(member);
-    await member.start();
-    return member;
+    return { member, started: member.start() };
   }
 
   /** A member in another process; resolves when it has been assigned its partitions. */

@@ -40,11 +40,12 @@ export function topics({ rule, group, groupWithoutTopic }: Suite): void {
 
   rule("a consumer whose topic does not exist says so, and reads it once it was created", async () => {
     await using g = groupWithoutTopic();
-    const member = await g.join();
+    const { member, started } = g.launch();
     await g.until("the problem", () => member.problems.length > 0 && member.warnings.length > 0);
     expect(member.problems[0]).toMatch(/#-1 missing-topic$/);
     await g.admin.createTopic(g.topic, 2);
     await g.produce(1, 3);
+    await started;
     await g.untilRead(member, 1, 3);
     expect(member.owned()).toEqual([0, 1]);
     expect(member.fatal).toEqual([]);
