@@ -4,9 +4,12 @@ import type { Admin } from "kafkajs";
 import { VouchError } from "../../errors.ts";
 import type { GroupOffset, TaskAdmin, TopicDescription } from "../task-log.ts";
 import { CLIENT_RETRY, createClient, endsWithin, type KafkaClient, type KafkaConnection } from "./client.ts";
-import { isUnknownTopic, toVouchError } from "./kafka-errors.ts";
+import { isBusy, isUnknownTopic, toVouchError } from "./kafka-errors.ts";
 
 const CLOSE_MS = 5_000;
+/** A broker that has just started reads its groups first. */
+const BUSY_MS = 10_000;
+const BUSY_POLL_MS = 100;
 const CREATED_WITHIN_MS = 10_000;
 const CREATED_POLL_MS = 50;
 
@@ -42,11 +45,24 @@ export class KafkaAdmin implements TaskAdmin {
     });
     // The controller answers before the other brokers know the topic, and its leaders come later still.
     const startedMs = performance.now();
-    while ((await this.describeTopic(topic)) === null) {
+    while (!(await this.#hasLeaders(topic))) {
       if (performance.now() - startedMs > CREATED_WITHIN_MS) {
         throw new VouchError("unavailable", `topic ${topic} was created but is not there yet`);
       }
       await Bun.sleep(CREATED_POLL_MS);
+    }
+  }
+
+  async #hasLeaders(topic: string): Promise<boolean> {
+    try {
+      return await this.#ask(`describing ${topic} failed`, async (admin) => {
+        const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
+        const partitions = topics.find(({ name }) => name === topic)?.partitions ?? [];
+        return partitions.length > 0 && partitions.every(({ leader }) => leader >= 0);
+      });
+    } catch (error) {
+      if (isUnknownTopic(error) || isBusy(error)) return false;
+      throw error;
     }
   }
 
@@ -79,16 +95,22 @@ export class KafkaAdmin implements TaskAdmin {
   }
 
   async #ask<T>(what: string, question: (admin: Admin) => Promise<T>): Promise<T> {
-    if (this.#closing !== null) throw new VouchError("closed", "the admin was closed");
-    this.#connected ??= this.#connect();
-    const connected = this.#connected;
-    try {
-      return await question(await connected.admin);
-    } catch (thrown) {
-      const error = toVouchError(what, thrown);
-      // Half-dead connections are not worth keeping: the next question begins anew.
-      if (error.code === "unavailable" && this.#connected === connected) await this.#disconnect();
-      throw error;
+    const startedMs = performance.now();
+    for (;;) {
+      if (this.#closing !== null) throw new VouchError("closed", "the admin was closed");
+      this.#connected ??= this.#connect();
+      const connected = this.#connected;
+      try {
+        return await question(await connected.admin);
+      } catch (thrown) {
+        if (!isBusy(thrown) || performance.now() - startedMs > BUSY_MS) {
+          const error = toVouchError(what, thrown);
+          // Half-dead connections are not worth keeping: the next question begins anew.
+          if (error.code === "unavailable" && this.#connected === connected) await this.#disconnect();
+          throw error;
+        }
+      }
+      await Bun.sleep(BUSY_POLL_MS);
     }
   }
 

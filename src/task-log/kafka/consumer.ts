@@ -15,9 +15,16 @@ import type {
   TaskConsumer,
 } from "../task-log.ts";
 import { endsWithin, type KafkaConnection } from "./client.ts";
-import { GroupSession, HandlerFailure, MissingTopics, type SessionHandlers, TopicAppeared } from "./group-session.ts";
+import {
+  GroupSession,
+  HandlerFailure,
+  MissingTopics,
+  type Past,
+  type SessionHandlers,
+  TopicAppeared,
+} from "./group-session.ts";
 import { isHopeless } from "./kafka-errors.ts";
-import { NO_OWNERSHIP, type Ownership } from "./sticky-assigner.ts";
+import { NO_OWNERSHIP } from "./sticky-assigner.ts";
 
 const BACKOFF_MIN_MS = 100;
 const BACKOFF_MAX_MS = 2_000;
@@ -83,23 +90,23 @@ export class KafkaConsumer implements TaskConsumer {
       await Promise.allSettled([this.#assigning]);
       await Promise.allSettled([this.#revoke(this.#handlers)]); // the member leaves, whatever its handler does
     }
-    await session?.close();
+    await session?.close({ leave: true });
     await this.#running;
     this.#onEnded();
   }
 
   async #run(handlers: ConsumerHandlers, underWay: () => void): Promise<void> {
-    let ownership = NO_OWNERSHIP;
+    let past: Past = { memberId: null, ownership: NO_OWNERSHIP };
     for (let failures = 0; this.#stopping === null; failures++) {
-      const session = this.#newSession(handlers, ownership);
+      const session = this.#newSession(handlers, past);
       const error = await this.#live(session, underWay);
       if (error === null) break; // stopped: `stop` closes the session
       if (session.assignments > 0) failures = 0;
       // Before the new connection, so that the caller does not go on owning what the group may give to others.
       session.suspend();
       const revoked = await Promise.allSettled([this.#revoke(handlers)]);
-      ownership = session.ownership;
-      await session.close();
+      await session.close({ leave: false });
+      past = session.past;
       this.#session = null;
       const failed = revoked[0].status === "rejected" ? new HandlerFailure(String(revoked[0].reason)) : error;
       if (this.#stopping !== null) break;
@@ -114,7 +121,7 @@ export class KafkaConsumer implements TaskConsumer {
     underWay();
   }
 
-  #newSession(handlers: ConsumerHandlers, ownership: Ownership): GroupSession {
+  #newSession(handlers: ConsumerHandlers, past: Past): GroupSession {
     const sessionHandlers: SessionHandlers = {
       onRevoke: () => this.#revoke(handlers),
       onAssign: (assignment) => this.#assign(handlers, assignment),
@@ -125,7 +132,7 @@ export class KafkaConsumer implements TaskConsumer {
         if (this.#stopping === null) handlers.onWarning(message);
       },
     };
-    this.#session = new GroupSession(this.#connection, this.#options, sessionHandlers, ownership);
+    this.#session = new GroupSession(this.#connection, this.#options, sessionHandlers, past);
     return this.#session;
   }
 
@@ -138,8 +145,9 @@ export class KafkaConsumer implements TaskConsumer {
     );
     const failedToOpen = await Promise.race([opened, stopped]);
     if (this.#stopping !== null) return null;
+    // A broker answered: what is still to come (a missing topic, the join) is reported to the handlers.
+    if (failedToOpen === null || failedToOpen instanceof MissingTopics) underWay();
     if (failedToOpen !== null) return failedToOpen;
-    underWay();
     return Promise.race([session.ended, stopped]);
   }
 

@@ -27,13 +27,14 @@ import {
   endRequest,
   type GroupHooks,
   LATEST,
+  leaveIfMember,
   listOffsets,
   type Membership,
   rejoinRequest,
 } from "./kafkajs-hooks.ts";
 import { type FetchSink, PartitionFetcher } from "./partition-fetcher.ts";
 import { keyOf, PartitionPositions } from "./partition-positions.ts";
-import { NO_OWNERSHIP, type Ownership, stickyAssigner } from "./sticky-assigner.ts";
+import { type Ownership, stickyAssigner } from "./sticky-assigner.ts";
 
 /** A handler of the caller failed: its bug, which no new session would mend. */
 export class HandlerFailure extends Error {}
@@ -58,8 +59,16 @@ export interface SessionHandlers extends FetchSink {
   onAssign(assignment: Assignment): Promise<readonly PartitionPosition[]>;
 }
 
+/** What one session hands to the next, so that it comes back as the same member with the same claims. */
+export interface Past {
+  readonly memberId: string | null;
+  readonly ownership: Ownership;
+}
+
 const COMMIT_TIMEOUT_MS = 10_000;
 const CLOSE_MS = 5_000;
+const LEAVE_MS = 2_000;
+const DESCRIBE_RETRY_MS = 100;
 const METADATA_MAX_AGE_MS = 60_000;
 const RETRIES = 6;
 const MISSING_TOPIC_POLL_MS = 2_000;
@@ -75,6 +84,8 @@ export class GroupSession implements GroupHooks {
   readonly #fetcher: PartitionFetcher;
   readonly #end: (error: Error) => void;
   readonly #wakeUps = new Set<() => void>();
+  readonly #pastMemberId: string | null;
+  #group: ConsumerGroup | null = null;
   #ownership: Ownership;
   #membership: Membership | null = null;
   #joining: Promise<void> | null = null;
@@ -83,10 +94,11 @@ export class GroupSession implements GroupHooks {
   #lateChanges: (() => void)[] | null = null; // those made while `onAssign` runs
   #assignments = 0;
 
-  constructor(connection: KafkaConnection, options: ConsumerOptions, handlers: SessionHandlers, ownership: Ownership) {
+  constructor(connection: KafkaConnection, options: ConsumerOptions, handlers: SessionHandlers, past: Past) {
     this.#options = options;
     this.#handlers = handlers;
-    this.#ownership = ownership;
+    this.#ownership = past.ownership;
+    this.#pastMemberId = past.memberId;
     this.#fetcher = new PartitionFetcher(options, this.#positions, {
       onBatch: (batch) => this.#callNow(() => handlers.onBatch(batch)),
       onProblem: (topic, partition, problem) => this.#callNow(() => handlers.onProblem(topic, partition, problem)),
@@ -121,9 +133,8 @@ export class GroupSession implements GroupHooks {
     return this.#assignments;
   }
 
-  /** What to claim in the next session's first join. */
-  get ownership(): Ownership {
-    return this.#ownership;
+  get past(): Past {
+    return { memberId: this.#group?.memberId ?? null, ownership: this.#ownership };
   }
 
   /** Connects, subscribes, and begins to join. @throws MissingTopics when all are, or kafkajs's error when no broker serves. */
@@ -182,6 +193,10 @@ export class GroupSession implements GroupHooks {
   }
 
   async #joinWithBarriers(group: ConsumerGroup, original: () => Promise<void>): Promise<void> {
+    if (this.#group === null) {
+      this.#group = group;
+      group.memberId = this.#pastMemberId; // else the group would wait a session for the member that was
+    }
     this.#gateOpen = false;
     this.#positions.clear();
     this.#throwIfSuspended();
@@ -191,7 +206,7 @@ export class GroupSession implements GroupHooks {
     this.#throwIfSuspended();
 
     const membership = captureMembership(group);
-    const assignment = await describeAssignment(group, membership);
+    const assignment = await this.#describeAssignment(group, membership);
     this.#throwIfSuspended();
     this.#membership = membership;
     this.#ownership = ownershipOf(assignment);
@@ -265,16 +280,33 @@ export class GroupSession implements GroupHooks {
     this.#wake();
   }
 
-  /** Leaves the group and ends every connection. Commits are refused from now on. */
-  async close(): Promise<void> {
+  /**
+   * Ends every connection. Commits are refused from now on. With `leave` the group is left for sure (if a broker answers);
+   * without, kafkajs may have left it or not, and `past` tells.
+   */
+  async close({ leave }: { leave: boolean }): Promise<void> {
     this.suspend();
     this.#membership = null;
     await endsWithin(this.#consumer.disconnect(), CLOSE_MS);
+    if (leave && this.#group !== null) await endsWithin(leaveIfMember(this.#group), LEAVE_MS);
     this.#client.closeSockets();
-    this.#ownership = NO_OWNERSHIP;
   }
 
   // ---- helpers
+
+  /** Tries again while leaders are being elected, as long as the group has patience with a silent member. */
+  async #describeAssignment(group: ConsumerGroup, membership: Membership): Promise<Assignment> {
+    const startedMs = performance.now();
+    for (;;) {
+      try {
+        return await describeAssignment(group, membership);
+      } catch (error) {
+        if (this.#suspended || performance.now() - startedMs > this.#options.sessionTimeoutMs / 3) throw error;
+      }
+      await this.#rest(DESCRIBE_RETRY_MS);
+      await group.cluster.refreshMetadata();
+    }
+  }
 
   #change(change: () => void): void {
     if (this.#lateChanges === null) change();

@@ -37,6 +37,24 @@ const UNREACHABLE = new Set([
   "KafkaJSGroupCoordinatorNotFound",
 ]);
 
+/** A broker answered that it (or another one) will be able to in a moment. */
+const BUSY = new Set([
+  "GROUP_LOAD_IN_PROGRESS",
+  "GROUP_COORDINATOR_NOT_AVAILABLE",
+  "NOT_COORDINATOR_FOR_GROUP",
+  "LEADER_NOT_AVAILABLE",
+  "NOT_LEADER_FOR_PARTITION",
+  "NOT_CONTROLLER",
+  "NOT_ENOUGH_REPLICAS",
+  "NOT_ENOUGH_REPLICAS_AFTER_APPEND",
+  "REQUEST_TIMED_OUT",
+  "NETWORK_EXCEPTION",
+]);
+
+export function isBusy(thrown: unknown): boolean {
+  return errorCodes(thrown).some((code) => BUSY.has(code));
+}
+
 export function isHopeless(thrown: unknown): boolean {
   return errorCodes(thrown).some((code) => HOPELESS.has(code));
 }
@@ -45,11 +63,12 @@ export function isUnknownTopic(thrown: unknown): boolean {
   return errorCodes(thrown).includes("UNKNOWN_TOPIC_OR_PARTITION");
 }
 
-/** "unavailable" (and retriable) when a broker did not answer, else "task-log". */
+/** "unavailable" (and retriable) when a broker did not answer or is not ready, else "task-log". */
 export function toVouchError(what: string, thrown: unknown): VouchError {
   if (thrown instanceof VouchError) return thrown;
-  const unreachable = !isHopeless(thrown) && errorCodes(thrown).some((code) => UNREACHABLE.has(code));
-  return new VouchError(unreachable ? "unavailable" : "task-log", `${what}: ${describeError(thrown)}`, {
+  const unreachable = errorCodes(thrown).some((code) => UNREACHABLE.has(code));
+  const unavailable = !isHopeless(thrown) && (unreachable || isBusy(thrown));
+  return new VouchError(unavailable ? "unavailable" : "task-log", `${what}: ${describeError(thrown)}`, {
     cause: thrown,
   });
 }

@@ -209,6 +209,17 @@ export function captureMembership(group: ConsumerGroup): Membership {
 }
 
 /**
+ * Leaves the group if kafkajs did not: it forgets to when it ends before its first join is complete, and the ghost then
+ * holds up the group for a whole session.
+ */
+export async function leaveIfMember(group: ConsumerGroup): Promise<void> {
+  const { groupId, memberId } = group;
+  if (memberId === null || memberId === "") return;
+  group.memberId = null;
+  await group.coordinator.leaveGroup({ groupId, memberId });
+}
+
+/**
  * Sends one commit, once, in the captured generation: the broker refuses it when that generation is over. When `isOver`
  * answers true after the coordinator's connection was restored, nothing is sent: a commit that its caller has given up
  * must not overtake the next one.

@@ -83,6 +83,7 @@ declare module "kafkajs/src/broker" {
       groupId: string;
       topics: readonly { topic: string; partitions: readonly { partition: number }[] }[];
     }): Promise<FetchedOffsets>;
+    leaveGroup(request: { groupId: string; memberId: string }): Promise<unknown>;
     offsetCommit(request: OffsetCommitRequest): Promise<unknown>;
     listOffsets(request: {
       isolationLevel: number;
@@ -107,7 +108,7 @@ declare module "kafkajs/src/consumer/consumerGroup" {
     readonly coordinator: Broker;
     readonly offsetManager: OffsetManager;
     readonly generationId: number;
-    readonly memberId: string;
+    memberId: string | null;
     joinAndSync: (this: ConsumerGroup) => Promise<void>;
     fetch: (this: ConsumerGroup, nodeId: string) => Promise<readonly never[]>;
     assigned(): readonly { readonly topic: string; readonly partitions: readonly number[] }[];

@@ -1,10 +1,11 @@
 /**
- * Writes records with all replicas' acknowledgement. Sends that wait while a request is on its way go together in the
- * next one, in their order. The producer is idempotent: what it repeats after a lost answer is written once. After a send
+ * Writes records with all replicas' acknowledgement. Sends to one topic that wait while a request is on its way go together
+ * in the next one, in their order. The producer is idempotent: what it repeats after a lost answer is written once. After a send
  * that failed for good the producer id is given up, since the broker might take the next records for a repetition of the
  * failed ones and drop them.
  */
 
+import assert from "node:assert/strict";
 import { type Message, Partitioners, type Producer, type ICustomPartitioner } from "kafkajs";
 import { VouchError } from "../../errors.ts";
 import type { OutgoingRecord, TaskProducer } from "../task-log.ts";
@@ -74,35 +75,45 @@ export class KafkaProducer implements TaskProducer {
   async #sendAll(): Promise<void> {
     await Promise.resolve(); // what the caller sends in the same turn goes along
     while (this.#waiting.length > 0) {
-      const batch = this.#nextRequest();
-      const topics = new Map<string, Message[]>();
-      for (const { topic, messages } of batch) {
-        const all = topics.get(topic) ?? [];
-        topics.set(topic, all);
-        all.push(...messages);
-      }
+      const request = this.#nextRequest();
       try {
         const { producer } = await this.#connect();
-        const topicMessages = [...topics].map(([topic, messages]) => ({ topic, messages }));
-        await producer.sendBatch({ acks: -1, topicMessages });
-        for (const { resolve } of batch) resolve();
+        const messages = request.flatMap((each) => each.messages);
+        await producer.send({ topic: request[0].topic, acks: -1, messages });
+        for (const { resolve } of request) resolve();
       } catch (thrown) {
         await this.#disconnect();
-        const error = toVouchError(`writing to ${[...topics.keys()].join(", ")} failed`, thrown);
-        for (const { reject } of batch) reject(error);
+        this.#settleFailed(request, thrown);
       }
     }
   }
 
-  #nextRequest(): readonly Waiting[] {
-    let [records, bytes, count] = [0, 0, 0];
-    for (const each of this.#waiting) {
+  #settleFailed(request: readonly [Waiting, ...Waiting[]], thrown: unknown): void {
+    const foreign = thrown instanceof NoSuchPartition ? thrown : null;
+    const error = toVouchError(`writing to ${request[0].topic} failed`, thrown);
+    for (const each of request.toReversed()) {
+      // Nothing was written yet: those that went along with a wrong record are not to blame.
+      const innocent = foreign !== null && !each.messages.some(({ partition }) => partition === foreign.partition);
+      if (innocent) this.#waiting.unshift(each);
+      else each.reject(error);
+    }
+  }
+
+  /** As many waiting sends to one topic as fit in a request. */
+  #nextRequest(): readonly [Waiting, ...Waiting[]] {
+    const [first, ...others] = this.#waiting;
+    assert(first !== undefined, "nothing waits");
+    let { bytes } = first;
+    let records = first.messages.length;
+    let count = 1;
+    for (const each of others) {
       records += each.messages.length;
       bytes += each.bytes;
-      if (count > 0 && (records > REQUEST_RECORDS_MAX || bytes > REQUEST_BYTES_MAX)) break;
+      if (each.topic !== first.topic || records > REQUEST_RECORDS_MAX || bytes > REQUEST_BYTES_MAX) break;
       count++;
     }
-    return this.#waiting.splice(0, count);
+    this.#waiting.splice(0, count);
+    return [first, ...others.slice(0, count - 1)];
   }
 
   async #connect(): Promise<Connected> {
@@ -129,12 +140,27 @@ export class KafkaProducer implements TaskProducer {
   }
 }
 
+/** kafkajs itself leaves such a record out and reports success. */
+class NoSuchPartition extends Error {
+  readonly partition: number;
+
+  constructor(topic: string, partition: number) {
+    super(`${topic} has no partition ${partition}`);
+    this.partition = partition;
+  }
+}
+
 /** By key as Kafka's Java client does it, else in turns; decided once, so that a repetition goes to the same partition. */
 const stablePartitioner: ICustomPartitioner = () => {
   const choose = Partitioners.DefaultPartitioner();
   return (args) => {
-    args.message.partition ??= choose(args);
-    return args.message.partition;
+    const { topic, message, partitionMetadata } = args;
+    message.partition ??= choose(args);
+    const { partition } = message;
+    if (!partitionMetadata.some(({ partitionId }) => partitionId === partition)) {
+      throw Object.assign(new NoSuchPartition(topic, partition), { retriable: false });
+    }
+    return partition;
   };
 };
 

@@ -155,7 +155,7 @@ test("R14: a commit inside the revoke barrier counts, and the next owner begins 
   await consume("revoke", topic, b);
   await b.until("an assignment", () => b.assignments.length > 0 && b.owned().length === 1);
   await a.until("a smaller assignment", () => a.owned().length === 1);
-  expect([...a.owned(), ...b.owned()].toSorted()).toEqual([0, 1]);
+  expect(new Set([...a.owned(), ...b.owned()])).toEqual(new Set([0, 1]));
   for (const { committed, metadata, partition } of [...a.assignment.partitions, ...b.assignment.partitions]) {
     expect([committed, metadata]).toEqual([20, `p${partition}`]);
   }
