@@ -815,9 +815,9 @@ export class Cell {
       );
       return;
     }
-    const stale =
-      effect.generation !== node.joinedGeneration ||
-      (effect.generation !== this.groupGeneration && !this.#joining.has(node.name) && this.#joining.size === 0);
+    // A member's commits count for its generation until it has joined the next one; a member thrown out commits nothing.
+    const current = effect.generation === this.groupGeneration || this.#joining.has(node.name);
+    const stale = !node.inGroup || effect.generation !== node.joinedGeneration || !current;
     if (stale || how === "refused") {
       this.#event(node, {
         type: "commit-result",

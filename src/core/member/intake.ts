@@ -11,6 +11,8 @@ import { HAS_ID, isUnstarted, PartitionWindow, State, type Retained } from "./wi
 
 /** The barrier after a join: a window a partition, positioned at what the group has committed. */
 export function assign(state: MemberState, generation: number, partitions: readonly AssignedEvent[]): void {
+  // The barrier before the join is bounded in time: when it did not get through, what runs here is kept now (R8).
+  if (state.windows.size > 0) state.retainAll();
   state.barrier = false;
   state.group = "in";
   state.generation = generation;
