@@ -6,6 +6,8 @@
  * `generationsMax - 1` rotations that follow. Therefore a key that only an *older* generation seems to know is inserted
  * all the same: it may be a false positive, and the key must live as long as its neighbours.
  * Does not guarantee the opposite: "seen" is only ever *maybe*, at about P = G * p. Keeps no time: it is told.
+ *
+ * Longer than most files because it is the whole public face of the ring; the work is done by its siblings.
  */
 import { BloomBatches, countUnseen } from "./bloom-batches.ts";
 import { BloomBits, type BloomStats, type Generation } from "./bloom-blocks.ts";

@@ -61,6 +61,17 @@ describe("KeyHash", () => {
     }
   });
 
+  test("called directly or through the package's wrapper, the pairs are the same", async () => {
+    const direct = (await loadKeyHash(77)).withPrefix(KeyTag.deliveryKey, "epoch 3");
+    const wrapped = direct.wrapped();
+    expect([direct.isDirect, wrapped.isDirect]).toEqual([true, false]);
+    const texts = Array.from({ length: 300 }, (_, length) => "aé任🎈".repeat(length).slice(0, length));
+    texts.push("x".repeat(1365), "x".repeat(1366), "y".repeat(100_000));
+    expect(direct.hashMany(texts)).toEqual(wrapped.hashMany(texts));
+    expect(wrapped.withPrefix(KeyTag.plain).hashMany(["a"])).toEqual(direct.withPrefix(KeyTag.plain).hashMany(["a"]));
+    expect(() => direct.withPrefix(KeyTag.plain, "p".repeat(1020))).toThrow(RangeError);
+  });
+
   test("refuses seeds on the slow path and pairs outside the batch", async () => {
     const refused = await loadKeyHash(2 ** 31).catch((error: unknown) => error);
     expect(refused).toBeInstanceOf(BloomParameterError);
