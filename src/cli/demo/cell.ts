@@ -4,6 +4,7 @@
  */
 import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { environmentName } from "../../config/option.ts";
 import { nodeOptions } from "../../config/option-table.ts";
 import type { Incarnation } from "../../core/identity.ts";
@@ -155,7 +156,9 @@ export class DemoCell implements AsyncDisposable {
   async drain(timeoutMs: number): Promise<string[]> {
     const draining = this.alive();
     for (const node of draining) node.kill("SIGTERM");
-    await Promise.race([Promise.all(draining.map((node) => node.exited)), Bun.sleep(timeoutMs)]);
+    const late = new AbortController();
+    const all = Promise.all(draining.map((node) => node.exited)).finally(() => late.abort());
+    await Promise.race([all, sleep(timeoutMs, undefined, { signal: late.signal }).catch(() => undefined)]);
     return draining.filter((node) => node.exitCode !== 0).map((node) => node.name);
   }
 

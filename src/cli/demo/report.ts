@@ -7,6 +7,8 @@ export interface DemoResult
   readonly seconds: number;
   /** Why the proof fails, one sentence each; empty when it holds. */
   readonly complaints: readonly string[];
+  /** What a person should know besides, and what is no part of the proof. */
+  readonly notes: readonly string[];
 }
 
 const DOUBTS: Readonly<Record<keyof DoubtCounts, string>> = {
@@ -41,5 +43,6 @@ export function proofText(result: DemoResult): string {
     result.complaints.length === 0
       ? "The proof holds: nothing lost, nothing executed twice."
       : ["THE PROOF FAILS:", ...result.complaints.map((complaint) => `  - ${complaint}`)].join("\n");
-  return ["", "Proof, counted from the record of effects", ...lines, "", verdict, ""].join("\n");
+  const notes = result.notes.map((note) => `Note: ${note}`);
+  return ["", "Proof, counted from the record of effects", ...lines, "", verdict, ...notes, ""].join("\n");
 }

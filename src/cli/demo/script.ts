@@ -31,7 +31,7 @@ const DRAIN_MS = 6_000;
 
 export async function runScript(options: ScriptOptions): Promise<DemoResult> {
   using script = new Script(options);
-  return script.run();
+  return await script.run(); // awaited here: the record must stay open until it is judged
 }
 
 class Script implements Disposable {
@@ -40,7 +40,7 @@ class Script implements Disposable {
   readonly #lines: EffectLine[] = [];
   readonly #open = new OpenStarts();
   readonly #done = new Set<string>(); // task ids with an effect
-  readonly #notes: string[] = []; // what went wrong besides the proof
+  readonly #notes: string[] = [];
   #sampled: ReadonlyMap<string, NodeStatus> = new Map();
   #nodesAdded = 0;
   #nodesKilled = 0;
@@ -64,7 +64,8 @@ class Script implements Disposable {
     // Only when nothing is in flight anywhere can no second run come any more.
     await this.#until(() => this.#isSettled());
     progress.say("all settled; draining the nodes");
-    for (const name of await cell.drain(DRAIN_MS)) this.#notes.push(`${name} did not drain`);
+    for (const name of await cell.drain(DRAIN_MS))
+      this.#notes.push(`${name} did not drain within ${DRAIN_MS} ms: see its log`);
     return this.#result();
   }
 
@@ -202,8 +203,8 @@ class Script implements Disposable {
       complaints: [
         ...complaints(judgement, this.#reader.malformed + (this.#reader.unfinished === "" ? 0 : 1)),
         ...(faults ? faultComplaints(faultCounts, doubts) : []),
-        ...this.#notes,
       ],
+      notes: this.#notes,
     };
   }
 }
