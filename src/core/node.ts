@@ -343,7 +343,7 @@ export class NodeCore {
       if (this.leader !== null && leader.epoch > this.leader.state.epoch)
         this.#depose(now, `${leader.incarnation} leads epoch ${leader.epoch}`);
     } else if (this.leader === null) {
-      this.#competeAt = now; // ours, with an unknown outcome: asking again tells the epoch
+      this.#competeAt = Math.max(now, this.#competeNotBefore); // ours, with an unknown outcome: asking again tells the epoch
     }
   }
 
@@ -354,13 +354,11 @@ export class NodeCore {
       this.ctx.emit({ type: "read-in-sync", epoch: 0 });
       return;
     }
-    const { leaseMs, electionBackoffMs } = this.ctx.settings;
+    const { leaseMs, electionBackoffMs, heartbeatMs } = this.ctx.settings;
     const informed = inSync.incarnations.includes(this.incarnation) && this.replica.appliedEpoch > 0;
-    const waits = inSync.incarnations.length > 0 && (!informed || this.member.state.draining);
-    this.#competeAt = Math.max(
-      this.#competeNotBefore,
-      now + (waits ? leaseMs : 0) + electionBackoffMs * this.ctx.random(),
-    );
+    const unequal = inSync.incarnations.length > 0 && !informed ? leaseMs : 0;
+    const waitMs = Math.max(unequal, this.member.state.draining ? 2 * heartbeatMs : 0);
+    this.#competeAt = Math.max(this.#competeNotBefore, now + waitMs + electionBackoffMs * this.ctx.random());
   }
 
   #compete(now: number): void {
@@ -479,10 +477,21 @@ export class NodeCore {
   #drain(now: number): void {
     if (this.#drainBegan === Infinity || this.role === "stopped") return;
     const { leader } = this;
-    if (leader !== null && leader.state.active && leader.hasSuccessor) this.#resign(now, "draining");
+    const told = now - this.#drainBegan >= this.ctx.settings.heartbeatMs; // by then we know who else drains
+    if (told && leader !== null && leader.state.active && leader.hasSuccessor) this.#resign(now, "draining");
     if (this.leader?.stopWritten === true && this.leader.state.peers.size === 1) {
       this.ctx.emit({ type: "resign", epoch: this.leader.state.epoch });
       this.#stop(true, "drained");
+      return;
+    }
+    const nobodyElse = this.#members.every((member) => member === this.incarnation);
+    if (
+      nobodyElse &&
+      this.member.drained &&
+      this.leader?.state.active !== true &&
+      now - this.#drainBegan >= this.ctx.settings.heartbeatMs
+    ) {
+      this.#stop(true, "drained; nobody is left to tell");
       return;
     }
     const alone = this.leader === null && this.#link === null && this.leaderKnown === null;

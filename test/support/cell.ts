@@ -111,7 +111,7 @@ export class Cell {
   #timers: Timer[] = [];
   #order = 0;
   #connection = 1;
-  readonly #links = new Map<number, { a: CellNode; b: CellNode; open: boolean; deliverAt: number }>();
+  readonly #links = new Map<number, { a: CellNode; b: CellNode; open: boolean; closing: CellNode | null }>();
   #leader: { node: CellNode; epoch: number } | null = null;
   epoch = 0;
   inSync: { incarnations: readonly Incarnation[]; version: number } = { incarnations: [], version: 1 };
@@ -266,6 +266,16 @@ export class Cell {
     });
   }
 
+  /** One event of the shell that the simulated parts do not bring about by themselves ("drain", "clock-jump"). */
+  tell(name: string, event: CoreEvent): void {
+    this.#event(this.node(name), event);
+  }
+
+  /** Every link of a node breaks at once; it may dial again. */
+  dropLinks(name: string): void {
+    this.#closeLinks(this.node(name));
+  }
+
   heal(name: string): void {
     const node = this.node(name);
     node.cut = false;
@@ -275,6 +285,11 @@ export class Cell {
     this.#membersChanged();
     this.#event(node, { type: "leader", leader: this.#leaderInfo() });
     if (node.inGroup) this.rebalance();
+  }
+
+  /** SIGTERM. */
+  drainNode(name: string): void {
+    this.#event(this.node(name), { type: "drain" });
   }
 
   leaderName(): string | null {
@@ -473,9 +488,10 @@ export class Cell {
         return;
       case "disconnect": {
         const link = this.#links.get(effect.connection);
-        if (link === undefined || !link.open) return;
-        link.open = false;
+        if (link === undefined || !link.open || link.closing !== null) return;
+        link.closing = node;
         this.after(LATENCY_MS, () => {
+          link.open = false;
           this.#event(link.a, { type: "disconnected", connection: effect.connection });
           this.#event(link.b, { type: "disconnected", connection: effect.connection });
         });
@@ -583,7 +599,7 @@ export class Cell {
       case "stopped":
         node.stoppedReason = effect.reason;
         node.alive = false;
-        this.#closeLinks(node);
+        this.after(LATENCY_MS, () => this.#closeLinks(node)); // what was handed to the links is flushed
         this.#expired.add(node.incarnation);
         this.#membersChanged();
         return;
@@ -610,7 +626,7 @@ export class Cell {
       return;
     }
     const connection = this.#connection++;
-    this.#links.set(connection, { a: node, b: other, open: true, deliverAt: 0 });
+    this.#links.set(connection, { a: node, b: other, open: true, closing: null });
     this.#event(other, { type: "connected", connection, peer: node.incarnation, outgoing: false });
     this.#event(node, { type: "connected", connection, peer, outgoing: true });
   }
@@ -627,7 +643,7 @@ export class Cell {
 
   #send(node: CellNode, connection: number, to: Incarnation, message: PeerMessage): void {
     const link = this.#links.get(connection);
-    if (link === undefined || !link.open) return;
+    if (link === undefined || !link.open || link.closing === node) return;
     const other = link.a === node ? link.b : link.a;
     this.messages++;
     if (this.dropMessage(node.name, other.name, message)) return;

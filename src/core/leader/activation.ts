@@ -143,7 +143,8 @@ export class Activation {
     const { minInSync } = leader.ctx.settings;
     const lost = this.#chosen.some((incarnation) => !leader.peers.has(incarnation));
     if (this.#chosen.length === 0 || lost) {
-      const reachable = [...leader.peers.values()].filter((peer) => !peer.draining || leader.peers.size <= minInSync);
+      const staying = [...leader.peers.values()].filter((peer) => !peer.draining);
+      const reachable = staying.length >= minInSync ? staying : [...leader.peers.values()];
       const allHere = [...leader.registered].every((incarnation) => leader.peers.has(incarnation));
       const patient = !allHere && now - this.#began < leader.ctx.settings.syncMaxMs;
       if (reachable.length < minInSync || patient) {

@@ -4,7 +4,7 @@
  */
 import type { Incarnation } from "../identity.ts";
 import type { InSyncState } from "../events.ts";
-import type { LeaderState, Peer } from "./state.ts";
+import { SELF, type LeaderState, type Peer } from "./state.ts";
 
 /** A disconnected member holds up every vote; a link that comes back at once must not cost a full sync. */
 const RECONNECT_MS = 300;
@@ -46,7 +46,8 @@ function mustLeave(
     const blocks = leader.pendingHead < leader.pending.length;
     return now - since >= (blocks ? RECONNECT_MS : inSyncEvictionMs);
   }
-  if (peer.draining) return peer.runsNothing && leader.inSync.length > minInSync; // R22
+  if (peer.connection === SELF) return false;
+  if (peer.draining) return peer.holdsNothing && leader.inSync.length > minInSync; // R22
   if (peer.applied < leader.seq && now - peer.behindSince >= inSyncEvictionMs) return true;
   return now - peer.lastFrameAt >= inSyncEvictionMs + leader.ctx.settings.heartbeatMs;
 }

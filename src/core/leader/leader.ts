@@ -386,8 +386,8 @@ export class Leader {
     const leader = this.state;
     for (const peer of leader.peers.values()) {
       if (!peer.draining || !peer.runsNothing) continue;
-      const held = this.#askForHeld(peer, now);
-      if (!held && !leader.inSync.includes(peer.incarnation) && leader.pendingSet === null)
+      peer.holdsNothing = !this.#askForHeld(peer, now);
+      if (peer.holdsNothing && !leader.inSync.includes(peer.incarnation) && leader.pendingSet === null)
         this.#dismiss(peer.incarnation, "drained", now);
     }
     this.#drainAll();
@@ -494,6 +494,7 @@ function newPeer(incarnation: Incarnation, connection: number, stateEpoch: numbe
     behindSince: Infinity,
     draining: false,
     runsNothing: false,
+    holdsNothing: false,
     factsComplete: false,
     progress: new Map(),
   };

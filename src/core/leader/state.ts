@@ -35,6 +35,7 @@ export interface Peer {
   behindSince: number; // Infinity while nothing is outstanding
   draining: boolean;
   runsNothing: boolean;
+  holdsNothing: boolean; // it runs nothing, and the table gives it nothing any more
   factsComplete: boolean;
   readonly progress: Map<PartitionId, ProgressRow>;
 }

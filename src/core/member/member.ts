@@ -58,6 +58,7 @@ export class Member {
   attach(active: boolean, member: boolean): void {
     this.#attached = true;
     this.#appliedDirty = true;
+    this.#runsNothingSaid = false;
     this.#lastReportAt = -Infinity;
     if (active) this.#leaderIsActive();
     if (member) this.admit();
@@ -161,6 +162,7 @@ export class Member {
         return;
       case "drain":
         state.draining = true;
+        this.#appliedDirty = true; // the leader hears of it at once, so that it does not leave the leadership to us
         for (const window of state.windows.values()) this.#ctx.emit({ type: "pause", pid: window.pid });
         return;
       default:
