@@ -134,6 +134,7 @@ export function fencing({ rule, group }: Suite): void {
     try {
       await g.untilOwned([[goesOn, 2]]);
       expect((await hangs.commit(old, 0, 0, "late")).outcome).toBe("refused");
+      expect((await hangs.commit(goesOn.generation(), 0, 0, "not a member")).outcome).toBe("refused");
     } finally {
       barrier.resolve();
     }

@@ -160,10 +160,9 @@ export class GroupStore {
 
   #prepare(database: Database, groupId: string): void {
     const longestMs = Math.max(0, ...memberRows(database, groupId).map((row) => row.rebalance_timeout_ms));
-    // A later deadline than that of a preparation which begins now was left behind by an earlier start of the machine.
     database
       .query<never, [number, string]>(
-        "UPDATE groups SET preparing = 1, deadline_ms = ?1 WHERE group_id = ?2 AND (preparing = 0 OR deadline_ms > ?1)",
+        "UPDATE groups SET preparing = 1, deadline_ms = ? WHERE group_id = ? AND preparing = 0",
       )
       .run(this.#clock.nowMs() + longestMs, groupId);
   }
