@@ -35,9 +35,8 @@ export class GenerationTable {
   readonly #parameters: BloomParameters;
   readonly #generationsMax: number;
   readonly #windowMs: number;
-  /** Oldest first, never empty. */
+  /** Oldest first, never empty. Replaced, never changed: somebody may be reading the old one into a snapshot. */
   #held: Generation[];
-  #retiredThroughId = -1;
   #retiredGenerations = 0;
   #retiredInsertions = 0;
   #retiredInsideWindow = 0;
@@ -86,9 +85,8 @@ export class GenerationTable {
     const known = this.find(id);
     if (known !== undefined) return { generation: known, retired: undefined };
     const isFull = this.#held.length >= this.#generationsMax;
-    if (id <= this.#retiredThroughId || (isFull && id < this.#held[0]!.id)) {
-      return { generation: undefined, retired: undefined };
-    }
+    // A ring that retired a generation stays full, so no retired id is above its oldest one.
+    if (isFull && id < this.#held[0]!.id) return { generation: undefined, retired: undefined };
     // New memory rather than the retired generation's: somebody may still be reading that into a snapshot.
     const generation = { id, openedAtMs, bits: new BloomBits(this.#parameters) };
     this.#held = [...this.#held, generation].sort((left, right) => left.id - right.id);
@@ -99,7 +97,6 @@ export class GenerationTable {
     const [oldest, next] = this.#held;
     if (oldest === undefined || next === undefined) throw new Error("the open generation cannot be retired");
     this.#held = this.#held.slice(1);
-    this.#retiredThroughId = oldest.id;
     // Its youngest key may be as young as the opening of the generation after it.
     const youngestAgeMs = this.open.openedAtMs - next.openedAtMs;
     const insideWindow = this.#windowMs > 0 && youngestAgeMs < this.#windowMs;

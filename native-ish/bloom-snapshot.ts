@@ -58,19 +58,17 @@ export function snapshotBytes(blocks: number, generations: number): number {
   return headerBytes(generations) + generations * (dataBytes + segments * CRC_BYTES) + CRC_BYTES;
 }
 
-/** The snapshot in pieces of about 256 KiB, each copied at the moment it is asked for. */
+/** The snapshot in pieces of about 256 KiB, each copied when it is asked for. The list of generations must not change. */
 export function* snapshotChunks(
   header: SnapshotHeader,
   generations: readonly Generation[],
 ): Generator<Uint8Array<ArrayBuffer>, void, undefined> {
-  // The table of generations as it is now: a rotation in between must not change what the header promised.
-  const held = [...generations];
-  const head = encodeHeader(header, held);
+  const head = encodeHeader(header, generations);
   const crcWord = new Uint8Array(CRC_BYTES);
   const crcView = new DataView(crcWord.buffer);
   let total = crc32(head.subarray(head.length - CRC_BYTES));
   yield head;
-  for (const { bits } of held) {
+  for (const { bits } of generations) {
     for (let first = 0; first < bits.segmentCount; first += SEGMENTS_PER_CHUNK) {
       const end = Math.min(first + SEGMENTS_PER_CHUNK, bits.segmentCount);
       const lastBytes = segmentBytes(bits, end - 1).length;

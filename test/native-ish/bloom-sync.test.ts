@@ -54,6 +54,29 @@ describe("deltas", () => {
     expect(follower.generations).toEqual(leader.generations);
   });
 
+  test("a generation that came by union, without a bit, travels on by delta", () => {
+    const [leader, follower, other] = [ring(logged), ring(logged), ring()];
+    other.rotate(2, 7);
+    leader.union(other);
+    expect(leader.sequence).toBe(0);
+    leader.add(1, 1);
+    follower.applyDelta(leader.deltaSince(0)!);
+    expect(follower.equals(leader)).toBe(true);
+    expect(follower.generations).toEqual(leader.generations);
+  });
+
+  test("keys of a retired generation that come late change nothing, and are not counted as retired again", () => {
+    const [leader, follower] = [ring(logged), ring({ ...logged, generationsMax: 2 })];
+    leader.add(1, 1);
+    const late = leader.deltaSince(0)!;
+    for (const id of [2, 3]) follower.rotate(id);
+    const before = follower.copy();
+    follower.applyDelta(late);
+    expect(follower.equals(before)).toBe(true);
+    expect(follower.window.retiredGenerations).toBe(1);
+    expect(follower.has(1, 1)).toBe(false);
+  });
+
   test("lost, repeated, reordered: the bits are right, and the gap is told until it is filled", () => {
     const [leader, follower] = [ring(logged), ring(logged)];
     const deltas: Uint8Array[] = [];
