@@ -104,13 +104,14 @@ export class KafkaConsumer implements TaskConsumer {
       if (session.assignments > 0) failures = 0;
       // Before the new connection, so that the caller does not go on owning what the group may give to others.
       session.suspend();
-      const revoked = await Promise.allSettled([this.#revoke(handlers)]);
-      await session.close({ leave: false });
+      const [revoked] = await Promise.allSettled([this.#revoke(handlers)]);
+      const failed = revoked.status === "rejected" ? new HandlerFailure(describeError(revoked.reason)) : error;
+      const hopeless = failed instanceof HandlerFailure || isHopeless(failed);
+      await session.close({ leave: hopeless });
       past = session.past;
       this.#session = null;
-      const failed = revoked[0].status === "rejected" ? new HandlerFailure(String(revoked[0].reason)) : error;
       if (this.#stopping !== null) break;
-      if (failed instanceof HandlerFailure || isHopeless(failed)) {
+      if (hopeless) {
         this.#fail(handlers, failed);
         break;
       }

@@ -15,26 +15,24 @@ import type Cluster from "kafkajs/src/cluster";
 import type ConsumerGroup from "kafkajs/src/consumer/consumerGroup";
 import { describeError } from "../../errors.ts";
 import type { Assignment, CommitOutcome, ConsumerOptions, PartitionCommit, PartitionPosition } from "../task-log.ts";
+import { describeAssignment, ownershipOf } from "./assignment.ts";
 import { CLIENT_RETRY, createClient, endsWithin, type KafkaClient, type KafkaConnection } from "./client.ts";
-import { commitOutcomeOf } from "./commit-outcome.ts";
-import { isUnknownTopic } from "./kafka-errors.ts";
+import { commitInGeneration } from "./commit.ts";
+import { isHopeless, isUnknownTopic } from "./kafka-errors.ts";
 import {
   attachGroupHooks,
   captureMembership,
-  committedOffsets,
-  commitOnce,
-  EARLIEST,
   endRequest,
   type GroupHooks,
-  LATEST,
   leaveIfMember,
-  listOffsets,
   type Membership,
   rejoinRequest,
 } from "./kafkajs-hooks.ts";
 import { type FetchSink, PartitionFetcher } from "./partition-fetcher.ts";
-import { keyOf, PartitionPositions } from "./partition-positions.ts";
+import { PartitionPositions } from "./partition-positions.ts";
 import { type Ownership, stickyAssigner } from "./sticky-assigner.ts";
+import { topicsAppeared } from "./topic-watch.ts";
+import { WakeUp } from "./wake-up.ts";
 
 /** A handler of the caller failed: its bug, which no new session would mend. */
 export class HandlerFailure extends Error {}
@@ -65,13 +63,13 @@ export interface Past {
   readonly ownership: Ownership;
 }
 
-const COMMIT_TIMEOUT_MS = 10_000;
 const CLOSE_MS = 5_000;
 const LEAVE_MS = 2_000;
 const DESCRIBE_RETRY_MS = 100;
 const METADATA_MAX_AGE_MS = 60_000;
 const RETRIES = 6;
-const MISSING_TOPIC_POLL_MS = 2_000;
+const FETCH_FAILURES_MAX = 3;
+const FETCH_RETRY_MS = 50;
 
 export class GroupSession implements GroupHooks {
   /** Resolves with the error that ended the session; never when it is closed. */
@@ -83,7 +81,8 @@ export class GroupSession implements GroupHooks {
   readonly #positions = new PartitionPositions();
   readonly #fetcher: PartitionFetcher;
   readonly #end: (error: Error) => void;
-  readonly #wakeUps = new Set<() => void>();
+  readonly #wakeUp = new WakeUp(); // there may be something to fetch
+  readonly #stopWakeUp = new WakeUp();
   readonly #pastMemberId: string | null;
   #group: ConsumerGroup | null = null;
   #ownership: Ownership;
@@ -93,6 +92,7 @@ export class GroupSession implements GroupHooks {
   #suspended = false;
   #lateChanges: (() => void)[] | null = null; // those made while `onAssign` runs
   #assignments = 0;
+  #fetchFailures = 0;
 
   constructor(connection: KafkaConnection, options: ConsumerOptions, handlers: SessionHandlers, past: Past) {
     this.#options = options;
@@ -184,11 +184,23 @@ export class GroupSession implements GroupHooks {
     try {
       await group.cluster.refreshMetadataIfNecessary();
       group.checkForStaleAssignment();
-      if (!(await this.#fetcher.fetch(group, nodeId, membership.generation))) await this.#rest();
+      const asked = await this.#fetcher.fetch(group, nodeId, membership.generation);
+      this.#fetchFailures = 0;
+      if (!asked) await this.#wakeUp.rest(this.#options.maxWaitMs);
     } catch (error) {
-      if (this.#suspended || error instanceof HandlerFailure) throw endRequest();
-      if (isUnknownTopic(error)) return this.#failWith(new MissingTopics([], error));
+      await this.#recover(group, error);
+    }
+  }
+
+  /** kafkajs counts the failures of its whole life, and leaves the group at the last one: here only a series counts. */
+  async #recover(group: ConsumerGroup, error: unknown): Promise<void> {
+    if (this.#suspended) throw endRequest();
+    if (isUnknownTopic(error)) return this.#failWith(new MissingTopics([], error));
+    try {
       await group.recoverFromFetch(error);
+    } catch (unrecovered) {
+      if (isHopeless(unrecovered) || this.#fetchFailures >= FETCH_FAILURES_MAX) throw unrecovered;
+      await this.#stopWakeUp.rest(FETCH_RETRY_MS * 2 ** this.#fetchFailures++);
     }
   }
 
@@ -225,32 +237,8 @@ export class GroupSession implements GroupHooks {
 
   // ---- called by the consumer
 
-  async commit(generation: number, commits: readonly PartitionCommit[]): Promise<CommitOutcome> {
-    const membership = this.#membership;
-    if (membership === null) return { outcome: "refused", reason: "this consumer is in no group generation" };
-    if (membership.generation !== generation) {
-      return {
-        outcome: "refused",
-        reason: `group generation ${generation} is over, now is ${membership.generation}`,
-      };
-    }
-    if (commits.length === 0) return { outcome: "committed" };
-    let givenUp = false;
-    let outcome: CommitOutcome = {
-      outcome: "unknown",
-      reason: `the coordinator did not answer within ${COMMIT_TIMEOUT_MS} ms`,
-    };
-    const attempt = commitOnce(membership, commitTopics(commits), () => givenUp).then(
-      () => {
-        outcome = { outcome: "committed" };
-      },
-      (error: unknown) => {
-        outcome = commitOutcomeOf(error);
-      },
-    );
-    await endsWithin(attempt, COMMIT_TIMEOUT_MS);
-    givenUp = true;
-    return outcome;
+  commit(generation: number, commits: readonly PartitionCommit[]): Promise<CommitOutcome> {
+    return commitInGeneration(this.#membership, generation, commits);
   }
 
   pause(topic: string, partition: number): void {
@@ -264,7 +252,7 @@ export class GroupSession implements GroupHooks {
     this.#change(() => {
       const current = this.#positions.get(topic, partition);
       if (current !== undefined) current.paused = false;
-      this.#wake();
+      this.#wakeUp.wake();
     });
   }
 
@@ -277,7 +265,8 @@ export class GroupSession implements GroupHooks {
     this.#suspended = true;
     this.#gateOpen = false;
     this.#positions.clear();
-    this.#wake();
+    this.#wakeUp.wake();
+    this.#stopWakeUp.wake();
   }
 
   /**
@@ -303,7 +292,7 @@ export class GroupSession implements GroupHooks {
       } catch (error) {
         if (this.#suspended || performance.now() - startedMs > this.#options.sessionTimeoutMs / 3) throw error;
       }
-      await this.#rest(DESCRIBE_RETRY_MS);
+      await this.#stopWakeUp.rest(DESCRIBE_RETRY_MS);
       await group.cluster.refreshMetadata();
     }
   }
@@ -339,77 +328,14 @@ export class GroupSession implements GroupHooks {
     }
   }
 
-  /** Everything is paused, or this broker leads nothing: the next look is due after `maxWaitMs`, or at a resume. */
-  async #rest(restMs = this.#options.maxWaitMs): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, restMs);
-    this.#wakeUps.add(resolve);
-    await promise;
-    clearTimeout(timer);
-    this.#wakeUps.delete(resolve);
-  }
-
-  /** Looks now and then, with a connection of its own: asking through the consumer's would disturb its metadata. */
   async #watchFor(topics: readonly string[]): Promise<void> {
-    while (!this.#suspended) {
-      await this.#rest(MISSING_TOPIC_POLL_MS);
-      const admin = this.#client.kafka.admin({ retry: CLIENT_RETRY });
-      try {
-        await admin.connect();
-        const existing = new Set(await admin.listTopics());
-        const appeared = topics.filter((topic) => existing.has(topic));
-        if (appeared.length > 0) this.#end(new TopicAppeared(`topic ${appeared.join(", ")} exists now`));
-      } catch (error) {
-        this.#handlers.onWarning(`Kafka: looking for topic ${topics.join(", ")} failed: ${describeError(error)}`);
-      } finally {
-        await endsWithin(admin.disconnect(), CLOSE_MS);
-      }
-    }
+    const appeared = await topicsAppeared(
+      this.#client.kafka,
+      topics,
+      this.#stopWakeUp,
+      () => this.#suspended,
+      (message) => this.#handlers.onWarning(message),
+    );
+    if (appeared.length > 0) this.#end(new TopicAppeared(`topic ${appeared.join(", ")} exists now`));
   }
-
-  #wake(): void {
-    for (const wakeUp of this.#wakeUps) wakeUp();
-  }
-}
-
-async function describeAssignment(group: ConsumerGroup, membership: Membership): Promise<Assignment> {
-  const assigned = group.assigned();
-  const [committed, starts, ends] = await Promise.all([
-    committedOffsets(group),
-    listOffsets(group.cluster, assigned, EARLIEST),
-    listOffsets(group.cluster, assigned, LATEST),
-  ]);
-  const partitions = assigned.flatMap(({ topic, partitions: numbers }) =>
-    numbers.map((partition) => {
-      const key = keyOf(topic, partition);
-      const commit = committed.get(key);
-      return {
-        topic,
-        partition,
-        committed: commit?.offset ?? null,
-        metadata: commit?.metadata ?? "",
-        logStart: starts.get(key) ?? 0,
-        logEnd: ends.get(key) ?? 0,
-      };
-    }),
-  );
-  return { generation: membership.generation, memberId: membership.memberId, partitions };
-}
-
-function ownershipOf(assignment: Assignment): Ownership {
-  const partitions: Record<string, number[]> = {};
-  for (const { topic, partition } of assignment.partitions) (partitions[topic] ??= []).push(partition);
-  return { generation: assignment.generation, partitions };
-}
-
-function commitTopics(
-  commits: readonly PartitionCommit[],
-): { topic: string; partitions: { partition: number; offset: string; metadata: string }[] }[] {
-  const topics = new Map<string, { partition: number; offset: string; metadata: string }[]>();
-  for (const { topic, partition, position, metadata } of commits) {
-    const partitions = topics.get(topic) ?? [];
-    topics.set(topic, partitions);
-    partitions.push({ partition, offset: String(position), metadata });
-  }
-  return [...topics].map(([topic, partitions]) => ({ topic, partitions }));
 }

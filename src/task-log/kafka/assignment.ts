@@ -1,0 +1,37 @@
+/** What a join gave to a member: asked of the coordinator (commits) and of the partitions' leaders (the log's bounds). */
+
+import type ConsumerGroup from "kafkajs/src/consumer/consumerGroup";
+import type { Assignment } from "../task-log.ts";
+import { committedOffsets, EARLIEST, LATEST, listOffsets, type Membership } from "./kafkajs-hooks.ts";
+import { keyOf } from "./partition-positions.ts";
+import type { Ownership } from "./sticky-assigner.ts";
+
+export async function describeAssignment(group: ConsumerGroup, membership: Membership): Promise<Assignment> {
+  const assigned = group.assigned();
+  const [committed, starts, ends] = await Promise.all([
+    committedOffsets(group),
+    listOffsets(group.cluster, assigned, EARLIEST),
+    listOffsets(group.cluster, assigned, LATEST),
+  ]);
+  const partitions = assigned.flatMap(({ topic, partitions: numbers }) =>
+    numbers.map((partition) => {
+      const key = keyOf(topic, partition);
+      const commit = committed.get(key);
+      return {
+        topic,
+        partition,
+        committed: commit?.offset ?? null,
+        metadata: commit?.metadata ?? "",
+        logStart: starts.get(key) ?? 0,
+        logEnd: ends.get(key) ?? 0,
+      };
+    }),
+  );
+  return { generation: membership.generation, memberId: membership.memberId, partitions };
+}
+
+export function ownershipOf(assignment: Assignment): Ownership {
+  const partitions: Record<string, number[]> = {};
+  for (const { topic, partition } of assignment.partitions) (partitions[topic] ??= []).push(partition);
+  return { generation: assignment.generation, partitions };
+}
