@@ -62,7 +62,10 @@ export function runtimeOptions(
     dedupEpoch: config.dedupEpoch,
     startAt: config.startAt,
     tasks: tasks.toSorted((a, b) => (a.topic < b.topic ? -1 : 1)),
-    settings: (clusterUuid, bootId, topics) => coreSettings(config, topics.map(topicInput), clusterUuid, bootId),
+    settings: (clusterUuid, bootId, topics) => ({
+      ...coreSettings(config, topics.map(topicInput), clusterUuid, bootId),
+      startAt: topics[0]?.startAt ?? config.startAt,
+    }),
     parameters: (settings) => parameterSet(settings, config.kafkaGroupId),
     core: runCore,
     links: defaultLinkSettings,

@@ -18,6 +18,7 @@ export type RuntimeLog = (
 export interface OpenedTopic {
   readonly task: TaskType;
   readonly generation: number; // topic generation
+  readonly startAt: "earliest" | "latest" | "committed"; // equal for all topics of a cell
 }
 
 /** The core as the runtime needs it. */

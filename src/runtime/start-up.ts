@@ -8,6 +8,7 @@ import type { CoreEvent } from "../core/events.ts";
 import { incarnationOf } from "../core/identity.ts";
 import type { PeerMessage } from "../core/messages.ts";
 import type { CoreSettings } from "../core/settings.ts";
+import { VouchError } from "../errors.ts";
 import type { Runner } from "../execution/runner.ts";
 import { startWatchdog, type Watchdog } from "../execution/watchdog.ts";
 import { formatAddress, parseAddress } from "../links/address.ts";
@@ -166,6 +167,7 @@ async function register(
   coordination: Coordination,
 ): Promise<readonly OpenedTopic[]> {
   const { coordinator, taskLog, tasks, dedupEpoch, startAt, log, signal } = options;
+  if (signal?.aborted === true) throw new VouchError("closed", "the node was stopped while it was starting");
   const admin = taskLog.admin();
   const giveUp = (): void => void coordinator.close();
   signal?.addEventListener("abort", giveUp, { once: true });

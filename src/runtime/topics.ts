@@ -2,7 +2,7 @@
  * Before a node works on its topics: what the cell recorded about each (generation, dedup epoch, where to begin), and the
  * topics for dead and parked records, which must exist or be creatable before the first record needs them.
  */
-import type { Coordinator } from "../coordinator/coordinator.ts";
+import type { Coordinator, TopicRecord } from "../coordinator/coordinator.ts";
 import { ConfigurationError, describeError, VouchError } from "../errors.ts";
 import type { TaskType } from "../execution/define.ts";
 import type { TaskAdmin } from "../task-log/task-log.ts";
@@ -37,13 +37,19 @@ export async function openTopics(options: TopicsOptions): Promise<readonly Opene
           `got ${options.dedupEpoch}`,
       );
     }
-    if (record.startAt !== options.startAt) {
-      violations.push(
-        `start-at: this cell began topic ${task.topic} with "${record.startAt}", expected the same, got "${options.startAt}"`,
-      );
+    const { generation, startAt } = record;
+    if (startAt !== options.startAt) {
+      options.log("warn", `topic ${task.topic} begins at "${startAt}", as this cell recorded it at its first use`, {});
     }
     await persistently(options, `topic ${task.topic}`, () => openSideTopics(task.topic, options));
-    opened.push({ task, generation: record.generation });
+    opened.push({ task, generation, startAt });
+  }
+  const differing = opened.find(({ startAt }) => startAt !== opened[0]?.startAt);
+  if (differing !== undefined) {
+    violations.push(
+      `start-at: one cell begins all of its topics alike, expected "${opened[0]?.startAt}" for ${differing.task.topic} as ` +
+        `for ${opened[0]?.task.topic}, got "${differing.startAt}"; work on it in a cell of its own`,
+    );
   }
   if (violations.length > 0) throw new ConfigurationError(violations);
   return opened;
@@ -52,7 +58,7 @@ export async function openTopics(options: TopicsOptions): Promise<readonly Opene
 async function recordOf(
   { topic }: TaskType,
   { coordinator, dedupEpoch, startAt, log }: TopicsOptions,
-): Promise<{ generation: number; dedupEpoch: number; startAt: string }> {
+): Promise<TopicRecord> {
   const record = await coordinator.ensureTopic(topic, { generation: FIRST_GENERATION, dedupEpoch, startAt });
   if (record.dedupEpoch >= dedupEpoch) return record;
   log("warn", `dedup epoch ${dedupEpoch} begins: every record of ${topic} counts as new`, {
