@@ -67,6 +67,11 @@ export type ElectionOutcome =
   | { readonly outcome: "lost" } // somebody holds the leader node
   | { readonly outcome: "unknown" }; // ask again: if it was ours, the next call says "won" with the same epoch
 
+/**
+ * "connected" comes once the node is registered, and is followed by the members and the leader of that moment, each time anew;
+ * "suspended" means that nobody answers at present; "lost" that the session is over for this node, and with it an epoch that it
+ * won. A new session begins with its own "connected".
+ */
 export type CoordinatorEvent =
   | { readonly type: "session"; readonly state: "connected" | "suspended" | "lost" }
   | { readonly type: "members"; readonly members: readonly MemberInfo[] }
@@ -87,7 +92,8 @@ export interface Coordinator {
 
   /**
    * Milliseconds from now until nothing this coordinator said may be relied upon any more: (send time of the last answered request
-   * + 2/3 of the session) - now, on this process's monotonic clock. Negative when passed.
+   * + 2/3 of the session) - now, on this process's monotonic clock. Negative when passed,
+   * and from a "lost" until the next "connected".
    */
   remainingMs(): number;
 
@@ -104,7 +110,11 @@ export interface Coordinator {
   readInSync(): Promise<Versioned<InSyncRecord>>;
   readWatermarks(): Promise<Versioned<WatermarksRecord>>;
 
-  /** Conditional on `epoch` being the newest epoch and on the version ("conflict" otherwise). Never throws for a lost connection: "unknown". */
+  /**
+   * Both writes are "fenced" also when `epoch` was not won by this object, or in a session that it has lost since.
+   *
+   * Conditional on `epoch` being the newest epoch and on the version ("conflict" otherwise). Never throws for a lost connection: "unknown".
+   */
   writeInSync(epoch: number, record: InSyncRecord, version: number): Promise<WriteOutcome>;
   /** Conditional on `epoch` being the newest epoch only. */
   writeWatermarks(epoch: number, record: WatermarksRecord): Promise<WriteOutcome>;

@@ -130,6 +130,14 @@ async function prepareGuarded(ask: Ask, path: string, initial: string): Promise<
   throw new VouchError("unavailable", `ZooKeeper node ${path} changes too often to be prepared`);
 }
 
+/** Reads a node that guards writes; one that somebody made anew by hand is brought to a version that can guard. */
+async function readGuarded(ask: Ask, path: string): Promise<NodeData> {
+  const node = await readRequired(ask, path);
+  if (node.version >= 1) return node;
+  await prepareGuarded(ask, path, node.text);
+  return readRequired(ask, path);
+}
+
 /**
  * Makes our ephemeral member node stand with our data. The write at its end also brings the connected server up to date with
  * everything that was written before it, as ZooKeeper's `sync` does, which the library lacks.
@@ -166,7 +174,7 @@ export async function elect(
   const { self, session, highestKnownEpoch } = candidate;
   for (let attempt = 0; attempt < TRIES_MAX; attempt++) {
     const leader = await readNode(ask, paths.leader);
-    const node = await readRequired(ask, paths.epoch);
+    const node = await readGuarded(ask, paths.epoch);
     const recorded = decoded(paths.epoch, node.text, decodeEpoch);
     if (leader !== null) {
       // Whose it is says its session, not its text: an earlier run of ours wrote the same name (CURATOR-696).
@@ -229,12 +237,12 @@ export function writeWatermarks(ask: Ask, paths: CellPaths, won: Won, record: Wa
 }
 
 export async function readInSync(ask: Ask, paths: CellPaths): Promise<Versioned<InSyncRecord>> {
-  const node = await readRequired(ask, paths.inSync);
+  const node = await readGuarded(ask, paths.inSync);
   return { value: decoded(paths.inSync, node.text, decodeInSync), version: node.version };
 }
 
 export async function readWatermarks(ask: Ask, paths: CellPaths): Promise<Versioned<WatermarksRecord>> {
-  const node = await readRequired(ask, paths.watermarks);
+  const node = await readGuarded(ask, paths.watermarks);
   return { value: decoded(paths.watermarks, node.text, decodeWatermarks), version: node.version };
 }
 

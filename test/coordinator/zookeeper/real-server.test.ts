@@ -25,6 +25,15 @@ function spec(connectString = server.address): ZooKeeperSpec {
   return { kind: "zookeeper", connectString, root: "vouch", cell: `cell-${cells}`, sessionMs: SESSION_MS };
 }
 
+/** Of the requests (length, number, opcode, …) in a chunk; small ones arrive whole, but several may arrive together. */
+function opcodes(chunk: Buffer): number[] {
+  const found: number[] = [];
+  for (let offset = 0; offset + 12 <= chunk.length; offset += 4 + chunk.readInt32BE(offset)) {
+    found.push(chunk.readInt32BE(offset + 8));
+  }
+  return found;
+}
+
 /** A relay in front of the server that can keep the server's answers back, and cut all connections. */
 class Relay {
   readonly #server: Server;
@@ -46,8 +55,7 @@ class Relay {
         });
       }
       client.on("data", (chunk: Buffer) => {
-        // A request is one write: length, number, opcode.
-        if (this.#muteAtMulti && chunk.length > 12 && chunk.readInt32BE(8) === OPCODE.multi) this.#muted = true;
+        if (this.#muteAtMulti && opcodes(chunk).includes(OPCODE.multi)) this.#muted = true;
         upstream.write(chunk);
       });
       upstream.on("data", (chunk) => {
@@ -141,6 +149,29 @@ test(
 );
 
 test(
+  "a leader node that bears our name but is another session's is not ours",
+  async () => {
+    const cell = spec();
+    await using node = await TestNode.start(cell, "a");
+    const path = `/vouch/${cell.cell}/leader`;
+    const text = JSON.stringify({ nodeId: "a", bootId: node.self.bootId, epoch: 1 });
+    await withClient(server.address, async (client) => {
+      // As a lost session of our own would have left both nodes.
+      valueOf(
+        await client.multi([
+          { type: "create-ephemeral", path, text },
+          { type: "set", path: `/vouch/${cell.cell}/epoch`, text: "1", version: "any" },
+        ]),
+      );
+      expect(await node.coordinator.compete(0)).toEqual({ outcome: "lost" });
+      valueOf(await client.getData(path)); // and it was left alone
+    });
+    expect(await node.win()).toBe(2);
+  },
+  TEST_MS,
+);
+
+test(
   "R3: no guard ever has version 0, not even one that somebody else created",
   async () => {
     const cell = spec();
@@ -154,7 +185,13 @@ test(
     for (const name of ["epoch", "in-sync", "watermarks"]) {
       expect((await readNode(server.address, `/vouch/${cell.cell}/${name}`)).version).toBeGreaterThanOrEqual(1);
     }
+    await withClient(server.address, async (client) => {
+      const path = `/vouch/${cell.cell}/epoch`;
+      valueOf(await client.multi([{ type: "remove", path, version: "any" }]));
+      valueOf(await client.create(path, "17", "persistent")); // version 0 again, while the node is there
+    });
     expect(await node.win()).toBe(18);
+    expect((await readNode(server.address, `/vouch/${cell.cell}/epoch`)).version).toBe(2);
   },
   TEST_MS,
 );
