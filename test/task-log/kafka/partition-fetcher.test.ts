@@ -1,0 +1,245 @@
+/** One fetch against a broker that answers what the test says, and when: what may be handed on, and what may not. */
+
+import { expect, test } from "bun:test";
+import type ConsumerGroup from "kafkajs/src/consumer/consumerGroup";
+import { decodeFetchResponse } from "../../../src/task-log/kafka/fetch-response.ts";
+import { PartitionFetcher } from "../../../src/task-log/kafka/partition-fetcher.ts";
+import { PartitionPositions } from "../../../src/task-log/kafka/partition-positions.ts";
+import type { Assignment, RecordBatch } from "../../../src/task-log/task-log.ts";
+import { type BatchSpec, fetchAnswer, type PartitionSpec, recordBatch } from "./fetch-bytes.ts";
+import { quickOptions } from "./recorder.ts";
+
+const ERROR_CODES = { outOfRange: 1, notLeader: 6, forbidden: 29 } as const;
+
+function assignmentOf(count: number): Assignment {
+  const partitions = Array.from({ length: count }, (_, partition) => {
+    return { topic: "t", partition, committed: null, metadata: "", logStart: 0, logEnd: 100 };
+  });
+  return { generation: 1, memberId: "m", partitions };
+}
+
+/** A fetcher for partitions of topic `t`, all at position 0, and a broker whose answer is held back until `answer`. */
+function setUp(count = 1) {
+  const positions = new PartitionPositions();
+  const start = (): void => {
+    const assignment = assignmentOf(count);
+    const at = assignment.partitions.map(({ partition }) => ({ topic: "t", partition, position: 0, paused: false }));
+    positions.replace(assignment, at);
+  };
+  start();
+  const batches: RecordBatch[] = [];
+  const problems: string[] = [];
+  const requests: unknown[] = [];
+  let refreshed = 0;
+  let answered = Promise.withResolvers<Buffer>();
+  let whenDelivered: (batch: RecordBatch) => void = () => undefined;
+  const broker = {
+    connectionPool: {
+      async send(protocol: { request: { encode(): Promise<unknown> } }) {
+        requests.push(protocol.request);
+        const bytes = await answered.promise;
+        answered = Promise.withResolvers<Buffer>();
+        return decodeFetchResponse(bytes);
+      },
+    },
+    async listOffsets({ topics }: { topics: { partitions: { partition: number; timestamp: number }[] }[] }) {
+      const partitions = topics.flatMap((topic) =>
+        topic.partitions.map(({ partition, timestamp }) => ({ partition, offset: timestamp === -2 ? "5" : "50" })),
+      );
+      return { responses: [{ topic: "t", partitions }] };
+    },
+  };
+  const group = {
+    cluster: {
+      findTopicPartitionMetadata: () => Array.from({ length: count }, (_, partitionId) => ({ partitionId, leader: 1 })),
+      findBroker: async () => broker,
+      refreshMetadata: async () => {
+        refreshed++;
+      },
+    },
+  } as unknown as ConsumerGroup;
+  const fetcher = new PartitionFetcher(quickOptions("g", ["t"]), positions, {
+    onBatch: (batch) => {
+      batches.push(batch);
+      whenDelivered(batch);
+    },
+    onProblem: (_, partition, problem) => problems.push(`${partition} ${problem}`),
+    onWarning: () => undefined,
+  });
+  return {
+    positions,
+    batches,
+    problems,
+    requests,
+    start,
+    refreshed: () => refreshed,
+    onDelivery: (handler: (batch: RecordBatch) => void) => {
+      whenDelivered = handler;
+    },
+    /** Begins a fetch; what is returned waits for `answer`. */
+    fetch: (nodeId = "1") => fetcher.fetch(group, nodeId, 1),
+    answer: (...partitions: readonly Partial<PartitionSpec>[]) => {
+      answered.resolve(fetchAnswer(partitions.map((each) => ({ topic: "t", partition: 0, ...each }))));
+    },
+  };
+}
+
+const records = (...specs: readonly BatchSpec[]): Buffer => Buffer.concat(specs.map(recordBatch));
+const three = records({ baseOffset: 0, deltas: [0, 1, 2] });
+
+test("what was fetched is handed on, and the next fetch begins behind it", async () => {
+  const { fetch, answer, batches, positions } = setUp();
+  const fetching = fetch();
+  answer({ records: three });
+  expect(await fetching).toBe(true);
+  expect(batches).toHaveLength(1);
+  expect(batches[0]).toMatchObject({
+    topic: "t",
+    partition: 0,
+    generation: 1,
+    fetchedFrom: 0,
+    nextPosition: 3,
+    logEnd: 100,
+  });
+  expect(positions.get("t", 0)?.position).toBe(3);
+});
+
+test("R14: a batch that was fetched under an old assignment is never handed on", async () => {
+  const { fetch, answer, batches, positions, start } = setUp();
+  const fetching = fetch();
+  await Bun.sleep(1);
+  start(); // the same partition at the same position, in a new assignment
+  answer({ records: three });
+  await fetching;
+  expect(batches).toEqual([]);
+  expect(positions.get("t", 0)?.position).toBe(0);
+});
+
+test("R14: what was fetched before a pause or a seek is not handed on", async () => {
+  const paused = setUp();
+  const first = paused.fetch();
+  await Bun.sleep(1);
+  paused.positions.get("t", 0)!.paused = true;
+  paused.answer({ records: three });
+  await first;
+  expect(paused.batches).toEqual([]);
+
+  const sought = setUp();
+  const second = sought.fetch();
+  await Bun.sleep(1);
+  sought.positions.seek("t", 0, 0); // even to the same place
+  sought.answer({ records: three });
+  await second;
+  expect(sought.batches).toEqual([]);
+  expect(sought.positions.get("t", 0)?.position).toBe(0);
+});
+
+test("a handler that pauses, seeks or ends between two runs of one fetch gets no more of it", async () => {
+  const twoRuns = records({ baseOffset: 0, leaderEpoch: 1 }, { baseOffset: 1, leaderEpoch: 2 });
+  for (const act of ["pause", "seek", "end"] as const) {
+    const { fetch, answer, batches, positions, onDelivery } = setUp();
+    onDelivery(() => {
+      if (act === "pause") positions.get("t", 0)!.paused = true;
+      if (act === "seek") positions.seek("t", 0, 77);
+      if (act === "end") positions.clear();
+    });
+    const fetching = fetch();
+    answer({ records: twoRuns });
+    await fetching;
+    expect(batches.map(({ leaderEpoch }) => leaderEpoch)).toEqual([1]);
+    if (act === "seek") expect(positions.get("t", 0)?.position).toBe(77);
+  }
+});
+
+test("R14: a leader epoch that falls while reading on is a replaced log: the partition stops", async () => {
+  const { fetch, answer, batches, problems, positions } = setUp();
+  const first = fetch();
+  answer({ records: records({ baseOffset: 0, deltas: [0, 1], leaderEpoch: 4 }) });
+  await first;
+  const second = fetch();
+  answer({ records: records({ baseOffset: 2, leaderEpoch: 2 }) });
+  await second;
+  expect(batches).toHaveLength(1);
+  expect(problems).toEqual(["0 truncated"]);
+  expect(positions.get("t", 0)).toMatchObject({ position: 2, paused: true });
+});
+
+test("going back by a seek or a new assignment may meet older epochs", async () => {
+  const { fetch, answer, batches, problems, positions } = setUp();
+  const first = fetch();
+  answer({ records: records({ baseOffset: 0, leaderEpoch: 4 }) });
+  await first;
+  positions.seek("t", 0, 0);
+  const second = fetch();
+  answer({ records: records({ baseOffset: 0, leaderEpoch: 3 }) });
+  await second;
+  expect([batches.length, problems.length]).toEqual([2, 0]);
+});
+
+test("R14: out of range pauses the partition alone and tells which end it fell off", async () => {
+  const { fetch, answer, batches, problems, positions } = setUp(3);
+  positions.seek("t", 1, 60); // the log is [5, 50)
+  const fetching = fetch();
+  answer(
+    { partition: 0, errorCode: ERROR_CODES.outOfRange },
+    { partition: 1, errorCode: ERROR_CODES.outOfRange },
+    { partition: 2, records: three },
+  );
+  await fetching;
+  expect(problems).toEqual(["0 out-of-range", "1 truncated"]);
+  expect([0, 1, 2].map((partition) => positions.get("t", partition)?.paused)).toEqual([true, true, false]);
+  expect(batches.map(({ partition }) => partition)).toEqual([2]);
+});
+
+test("what cannot be decoded pauses its partition alone", async () => {
+  const { fetch, answer, batches, problems, positions } = setUp(2);
+  const fetching = fetch();
+  answer({ partition: 0, records: records({ baseOffset: 0, compression: "lz4" }) }, { partition: 1, records: three });
+  await fetching;
+  expect(problems).toEqual(["0 unreadable"]);
+  expect(positions.get("t", 0)).toMatchObject({ position: 0, paused: true });
+  expect(batches.map(({ partition }) => partition)).toEqual([1]);
+});
+
+test("another leader: the metadata is refreshed, nothing else happens", async () => {
+  const { fetch, answer, batches, problems, refreshed, positions } = setUp();
+  const fetching = fetch();
+  answer({ errorCode: ERROR_CODES.notLeader });
+  expect(await fetching).toBe(true);
+  expect([refreshed(), batches.length, problems.length, positions.get("t", 0)?.position]).toEqual([1, 0, 0, 0]);
+});
+
+test("a forbidden topic is an error that names it", async () => {
+  const { fetch, answer } = setUp();
+  const fetching = fetch().catch((error: unknown) => error);
+  answer({ errorCode: ERROR_CODES.forbidden });
+  expect(await fetching).toMatchObject({ type: "TOPIC_AUTHORIZATION_FAILED", retriable: false });
+});
+
+test("only unpaused partitions of this leader are asked for, in turns; with none there is no request", async () => {
+  const { fetch, answer, requests, positions } = setUp(3);
+  positions.get("t", 1)!.paused = true;
+  const orders: number[][] = [];
+  for (let round = 0; round < 2; round++) {
+    const fetching = fetch();
+    answer();
+    await fetching;
+    orders.push(await askedPartitions(requests.at(-1)));
+  }
+  expect(orders).toEqual([
+    [0, 2],
+    [2, 0],
+  ]);
+  expect(await fetch("2")).toBe(false);
+  positions.clear();
+  expect(await fetch()).toBe(false);
+  expect(requests).toHaveLength(2);
+});
+
+/** Reads a Fetch request, version 11, as kafkajs encodes it: one topic entry a partition. */
+async function askedPartitions(request: unknown): Promise<number[]> {
+  const { buffer } = await (request as { encode(): Promise<{ buffer: Buffer }> }).encode();
+  const count = buffer.readInt32BE(25);
+  const entryBytes = 2 + 1 + 4 + 28; // the name "t", one partition of 28 bytes
+  return Array.from({ length: count }, (_, index) => buffer.readInt32BE(29 + index * entryBytes + 7));
+}
