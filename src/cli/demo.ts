@@ -6,13 +6,13 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadOptions } from "../config/load.ts";
-import { option } from "../config/option.ts";
+import { option, type OptionValues } from "../config/option.ts";
 import { nodeOptions } from "../config/option-table.ts";
 import { integer, text, toggle } from "../config/option-types.ts";
 import { ConfigurationError, VouchError } from "../errors.ts";
 import type { CliContext, Command } from "./command.ts";
 import { type CellFiles, DemoCell, runSelf } from "./demo/cell.ts";
-import { DEMO_TIMING, DEMO_TOPIC, type DemoPlan, planDemo, taskLine } from "./demo/plan.ts";
+import { DEMO_TIMING, DEMO_TOPIC, type DemoPlan, type DemoTask, planDemo, taskLine } from "./demo/plan.ts";
 import { Progress } from "./demo/progress.ts";
 import { proofText, type DemoResult } from "./demo/report.ts";
 import { runScript } from "./demo/script.ts";
@@ -88,7 +88,8 @@ async function demo(context: CliContext): Promise<ExitCode> {
     { argv, environment: withoutNode(environment) },
     { ...nodeOptions, ...options },
   );
-  if (violations.length > 0) throw new ConfigurationError(violations);
+  const found = [...violations, ...relationViolations(values)];
+  if (found.length > 0) throw new ConfigurationError(found);
   const startedAt = performance.now();
   const plan = planDemo(values);
   const dataDir = values.dataDir === "" ? mkdtempSync(join(tmpdir(), "vouch-demo-")) : values.dataDir;
@@ -100,8 +101,17 @@ async function demo(context: CliContext): Promise<ExitCode> {
     await using cell = new DemoCell(files);
     using _signals = endOnSignal(cell);
     progress.say(`${values.nodes} nodes, ${values.tasks} tasks, ${values.partitions} partitions; files in ${dataDir}`);
-    await produce(files, values.tasks, values.partitions);
-    result = await runScript({ cell, files, plan, nodes: values.nodes, faults: values.faults, progress, startedAt });
+    const feed = (tasks: readonly DemoTask[]): Promise<void> => produce(files, tasks, values.partitions);
+    result = await runScript({
+      cell,
+      files,
+      plan,
+      nodes: values.nodes,
+      faults: values.faults,
+      feed,
+      progress,
+      startedAt,
+    });
   }
   progress.end();
   say(proofText(result));
@@ -110,6 +120,13 @@ async function demo(context: CliContext): Promise<ExitCode> {
   else say(`Files are kept in ${dataDir}\n`);
   if (values.json) context.out(`${JSON.stringify(result)}\n`);
   return holds ? ExitCode.done : ExitCode.proofFailed;
+}
+
+function relationViolations({ faults, nodes, partitions }: OptionValues<typeof options>): string[] {
+  if (!faults || partitions > nodes) return [];
+  return [
+    `each node must have a partition to work on, the added one too: expected --partitions of at least ${nodes + 1}, got ${partitions}`,
+  ];
 }
 
 /** A demo has its own folder and no servers: what configures the user's nodes is not for it, and no mistake either. */
@@ -127,29 +144,18 @@ function writeFiles(dataDir: string, plan: DemoPlan): CellFiles {
   } catch (error) {
     throw new VouchError("usage", `--data-dir ${dataDir}: expected a new or empty folder`, { cause: error });
   }
-  writeFileSync(tasksFile(files), `${plan.tasks.map(taskLine).join("\n")}\n`);
   return files;
 }
 
-function tasksFile(files: CellFiles): string {
-  return join(files.dataDir, "tasks.ndjson");
-}
-
 /** @throws VouchError "task-log" when the tasks could not be written; the log of the command says why. */
-async function produce(files: CellFiles, tasks: number, partitions: number): Promise<void> {
+async function produce(files: CellFiles, tasks: readonly DemoTask[], partitions: number): Promise<void> {
+  const file = join(files.dataDir, `${tasks[0]?.id ?? "none"}.ndjson`);
   const log = join(files.dataDir, "produce.log");
-  const argv = [
-    "produce",
-    DEMO_TOPIC,
-    tasksFile(files),
-    "--data-dir",
-    files.dataDir,
-    "--partitions",
-    String(partitions),
-  ];
+  writeFileSync(file, tasks.map((task) => `${taskLine(task)}\n`).join(""));
+  const argv = ["produce", DEMO_TOPIC, file, "--data-dir", files.dataDir, "--partitions", String(partitions)];
   const code = await runSelf(argv, log);
   if (code !== 0)
-    throw new VouchError("task-log", `${tasks} tasks could not be produced (exit code ${code}): see ${log}`);
+    throw new VouchError("task-log", `${tasks.length} tasks could not be produced (exit code ${code}): see ${log}`);
 }
 
 /** A person who gives up must not leave nodes behind. */

@@ -24,6 +24,11 @@ export interface DemoTask {
 
 export interface DemoPlan {
   readonly tasks: readonly DemoTask[];
+  /**
+   * How many of them are produced before the nodes start; the others follow when the added node is in. So every partition
+   * has work when the leader is to be killed, also one that its owner had finished.
+   */
+  readonly firstWave: number;
   /** Handlers at once on one node. */
   readonly concurrency: number;
   /** The faults come when this many effects are in the record. */
@@ -46,7 +51,8 @@ const LONG_COUNT_MIN = 60;
 const LONG_FROM = 0.1;
 const LONG_TO = 0.9;
 const ADD_NODE_AT = 0.2;
-const KILL_LEADER_AT = 0.5;
+const KILL_LEADER_AT = 0.4;
+const FIRST_WAVE = 0.5;
 
 export function planDemo(options: DemoOptions): DemoPlan {
   let drawn = 0;
@@ -63,6 +69,7 @@ export function planDemo(options: DemoOptions): DemoPlan {
   const wanted = Math.ceil(workSeconds / (options.nodes * WORK_SECONDS));
   return {
     tasks,
+    firstWave: Math.ceil(options.tasks * FIRST_WAVE),
     concurrency: Math.min(CONCURRENCY.max, Math.max(CONCURRENCY.min, wanted)),
     addNodeAtEffects: Math.floor(options.tasks * ADD_NODE_AT),
     killLeaderAtEffects: Math.floor(options.tasks * KILL_LEADER_AT),

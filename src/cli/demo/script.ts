@@ -4,7 +4,7 @@ import { VouchError } from "../../errors.ts";
 import type { NodeStatus } from "../../ops/node-status.ts";
 import type { CellFiles, DemoCell, DemoNode } from "./cell.ts";
 import { EffectReader, type EffectLine } from "./effect-record.ts";
-import type { DemoPlan } from "./plan.ts";
+import type { DemoPlan, DemoTask } from "./plan.ts";
 import type { Progress } from "./progress.ts";
 import { complaints, faultComplaints, judge, OpenStarts } from "./proof.ts";
 import type { DemoResult } from "./report.ts";
@@ -15,6 +15,8 @@ export interface ScriptOptions {
   readonly plan: DemoPlan;
   readonly nodes: number;
   readonly faults: boolean;
+  /** Writes tasks into the demo's topic; resolves when they are all there. */
+  readonly feed: (tasks: readonly DemoTask[]) => Promise<void>;
   readonly progress: Progress;
   /** When the demo began, of `performance.now()`. */
   readonly startedAt: number;
@@ -52,11 +54,13 @@ class Script implements Disposable {
   }
 
   async run(): Promise<DemoResult> {
-    const { cell, nodes, plan, faults, progress } = this.#options;
+    const { cell, nodes, plan, faults, feed, progress } = this.#options;
+    await feed(plan.tasks.slice(0, plan.firstWave));
     for (let count = 0; count < nodes; count++) cell.start();
+    await this.#until(() => this.#done.size >= plan.addNodeAtEffects);
+    if (faults) await this.#addNode();
+    await feed(plan.tasks.slice(plan.firstWave));
     if (faults) {
-      await this.#until(() => this.#done.size >= plan.addNodeAtEffects);
-      await this.#addNode();
       await this.#until(() => this.#done.size >= plan.killLeaderAtEffects);
       await this.#killLeader();
     }

@@ -70,7 +70,8 @@ test("S6: a node is added and the leader killed while handlers run, and the proo
     .trimEnd()
     .split("\n")
     .map((line) => parseLine(line)!);
-  const tasks = readFileSync(join(dataDir, "tasks.ndjson"), "utf8").trimEnd().split("\n");
+  const waves = ["task-0.ndjson", "task-1000.ndjson"].map((name) => readFileSync(join(dataDir, name), "utf8"));
+  const tasks = waves.join("").trimEnd().split("\n");
   const ids = tasks.map((line) => (JSON.parse(line) as { value: { id: string } }).value.id);
   expect(judge(lines, ids)).toMatchObject({ tasks: 2_000, executed: 2_000, executedTwice: 0, lost: 0, tokensFell: 0 });
   const opened = lines.filter(({ kind }) => kind === "start").length;
@@ -91,11 +92,14 @@ test("faults that met no running task fail the demo, and it says which", async (
   expect(err).toContain("THE PROOF FAILS");
 }, 60_000);
 
-test("a folder with another demo in it is refused, and a signal leaves no node behind", async () => {
+test("a folder with another demo in it and too few partitions are refused, and a signal leaves no node behind", async () => {
   const { child, dataDir } = start("twice", "--tasks", "100000", "--no-faults");
   while (processesOf(dataDir).length < 3 && child.exitCode === null) await Bun.sleep(50);
   const again = start("twice", "--tasks", "10");
   expect(await again.child.exited).toBe(2);
+  const narrow = start("narrow", "--partitions", "3");
+  expect(await narrow.child.exited).toBe(2);
+  expect(await narrow.child.stderr.text()).toContain("--partitions of at least 4, got 3");
   child.kill("SIGTERM");
   expect(await child.exited).toBe(3);
   expect(processesOf(dataDir)).toEqual([]);

@@ -32,6 +32,7 @@ test("the faults come in order and before the end, also with few tasks", () => {
     const plan = planDemo({ ...options, tasks });
     expect(plan.addNodeAtEffects).toBeLessThanOrEqual(plan.killLeaderAtEffects);
     expect(plan.killLeaderAtEffects).toBeLessThan(tasks);
+    expect(plan.killLeaderAtEffects).toBeLessThan(plan.firstWave);
     expect(plan.concurrency).toBeGreaterThanOrEqual(6);
   }
 });
