@@ -15,6 +15,8 @@ export interface KafkaOptions {
   /** Partitions of topics that are created without a number; default 4. */
   readonly partitions?: number;
   readonly heapMb?: number; // default 512
+  /** User -> password: a second listener asks for them (SASL/PLAIN without TLS). */
+  readonly users?: Readonly<Record<string, string>>;
   /** Further lines of server.properties; they win over the defaults. */
   readonly properties?: Readonly<Record<string, string>>;
   /** For benchmarks: compile hot code fully, at the price of a slower start. */
@@ -25,6 +27,8 @@ export interface KafkaServer {
   /** "127.0.0.1:port"; the same after `restart`. */
   readonly brokers: string;
   readonly port: number;
+  /** "127.0.0.1:port" of the listener that asks for a password; "" without `users`. */
+  readonly saslBrokers: string;
   /** Of the process that runs now. */
   readonly pid: number;
   output(): string;
@@ -50,9 +54,9 @@ export async function startKafka(options: KafkaOptions = {}): Promise<KafkaServe
 }
 
 async function startOnFreePorts(options: KafkaOptions): Promise<KafkaServer> {
-  const [port = 0, controllerPort = 0] = await freePorts(2);
+  const [port = 0, controllerPort = 0, saslPort = 0] = await freePorts(3);
   const folder = await temporaryFolder("vouch-kafka");
-  await writeStorage(folder.path, port, controllerPort, options);
+  await writeStorage(folder.path, { port, controllerPort, saslPort }, options);
 
   const start = async (): Promise<ChildProcess> => {
     const child = await startJava(
@@ -83,6 +87,7 @@ async function startOnFreePorts(options: KafkaOptions): Promise<KafkaServer> {
   const server: KafkaServer = {
     brokers: `127.0.0.1:${port}`,
     port,
+    saslBrokers: options.users === undefined ? "" : `127.0.0.1:${saslPort}`,
     get pid() {
       return child.pid;
     },
@@ -104,12 +109,14 @@ async function startOnFreePorts(options: KafkaOptions): Promise<KafkaServer> {
   return server;
 }
 
-async function writeStorage(
-  folder: string,
-  port: number,
-  controllerPort: number,
-  options: KafkaOptions,
-): Promise<void> {
+interface Ports {
+  readonly port: number;
+  readonly controllerPort: number;
+  readonly saslPort: number;
+}
+
+async function writeStorage(folder: string, ports: Ports, options: KafkaOptions): Promise<void> {
+  const { port, controllerPort } = ports;
   const data = join(folder, "data");
   await mkdir(data);
   const properties: Record<string, string> = {
@@ -134,6 +141,7 @@ async function writeStorage(
     "num.io.threads": "2",
     "log.cleaner.dedupe.buffer.size": "2097152",
     "log.initial.task.delay.ms": "500",
+    ...(options.users === undefined ? {} : saslProperties(ports, options.users)),
     ...options.properties,
   };
   const lines = Object.entries(properties).map(([name, value]) => `${name}=${value}`);
@@ -146,4 +154,16 @@ async function writeStorage(
     join(data, "meta.properties"),
     `version=1\nnode.id=1\ncluster.id=${ids[0]?.replace(/^-/, "A")}\ndirectory.id=${ids[1]?.replace(/^-/, "A")}\n`,
   );
+}
+
+function saslProperties({ port, controllerPort, saslPort }: Ports, users: Readonly<Record<string, string>>) {
+  const logins = Object.entries(users).map(([user, password]) => ` user_${user}="${password}"`);
+  return {
+    listeners: `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort},SASL://127.0.0.1:${saslPort}`,
+    "advertised.listeners": `PLAINTEXT://127.0.0.1:${port},SASL://127.0.0.1:${saslPort}`,
+    "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT",
+    "inter.broker.listener.name": "PLAINTEXT",
+    "sasl.enabled.mechanisms": "PLAIN",
+    "listener.name.sasl.plain.sasl.jaas.config": `org.apache.kafka.common.security.plain.PlainLoginModule required${logins.join("")};`,
+  };
 }

@@ -140,6 +140,8 @@ test("after kill -9 of the broker and its restart the consumer goes on by itself
   const written = send(100);
   await recorder.until("all", () => values().size === 200);
   await written;
+  const ends = (await log.admin().groupOffsets("killed", "killed")).map(({ logEnd }) => logEnd);
+  expect(ends).toEqual([100, 100]); // what the producer repeated was written once
   expect(recorder.fatals).toEqual([]);
   expect(recorder.deliveredAtBarrier).toBe(0);
   for (const partition of [0, 1]) expect(contiguous(recorder, partition)).toBe(true);
