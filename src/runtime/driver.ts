@@ -26,7 +26,10 @@ export interface DriverOptions {
 
 export const BUSY_TICK_MS = 20;
 export const IDLE_TICK_MS = 100;
-/** After so many events in one turn the sockets and timers get theirs. */
+/**
+ * After so many events in one turn of the event loop the sockets and timers get theirs, also when each event comes of the
+ * one before through a promise (a commit that the embedded log answers at once, and that makes the next one due).
+ */
 const EVENTS_PER_TURN_MAX = 1_000;
 
 export class Driver {
@@ -34,6 +37,8 @@ export class Driver {
   #queue: CoreEvent[] = [];
   #head = 0;
   #scheduled = false;
+  /** Events handled since the event loop last came round; null while nothing counts. */
+  #round: { handled: number } | null = null;
   #stepping = false;
   #running = false;
   #timer: ReturnType<typeof setTimeout> | null = null;
@@ -80,12 +85,10 @@ export class Driver {
 
   #turn(): void {
     this.#scheduled = false;
-    for (let handled = 0; this.#running && this.#head < this.#queue.length; handled++) {
-      if (handled === EVENTS_PER_TURN_MAX) {
-        this.#scheduled = true;
-        setImmediate(() => this.#turn());
-        return;
-      }
+    const round = this.#thisRound();
+    while (this.#running && this.#head < this.#queue.length) {
+      // The end of the round goes on with what is left.
+      if (round.handled++ >= EVENTS_PER_TURN_MAX) return;
       const event = this.#queue[this.#head++];
       assert(event !== undefined);
       if (this.#head === this.#queue.length) {
@@ -94,6 +97,16 @@ export class Driver {
       }
       this.#handle(event);
     }
+  }
+
+  #thisRound(): { handled: number } {
+    if (this.#round !== null) return this.#round;
+    this.#round = { handled: 0 };
+    setImmediate(() => {
+      this.#round = null;
+      if (this.#running && this.#head < this.#queue.length) this.#turn();
+    });
+    return this.#round;
   }
 
   #handle(event: CoreEvent): void {

@@ -110,6 +110,16 @@ describe("driver", () => {
     expect(events.length).toBe(before);
   });
 
+  test("neither does one whose links are promises", async () => {
+    const { driver, events } = make(() => [dial], {
+      carryOut: (_effect, self) => void Promise.resolve().then(() => self.post(lost)),
+    });
+    driver.start();
+    driver.post(lost);
+    await Bun.sleep(5);
+    expect(events.length).toBeGreaterThan(1_000);
+  });
+
   test("ticks come fast while something happens and slowly when nothing does", async () => {
     jest.useFakeTimers();
     try {
