@@ -423,7 +423,8 @@ function giveDoubt(
   }
   if ((own?.unknownRuns ?? 0) >= leader.ctx.settings.unknownMax) return Verdict.poison;
   if (own === null && leader.replica.table.entries >= leader.ctx.settings.tableSlotsMax) return Verdict.doubtful;
-  const seen = leader.replica.filter.testAndAdd(hi, lo);
+  // R18: what is still in T is answered by its index, whatever the filter has forgotten meanwhile.
+  const seen = leader.replica.filter.testAndAdd(hi, lo) || leader.index.hasOther(hi, lo, page.pid, offset);
   if (own === null) {
     const dirty = suspect || equalId || (seen && id !== null);
     const maybe = dirty && !suspect && !equalId ? MAYBE_FLAG : 0;
