@@ -600,8 +600,8 @@ export class Cell {
         node.stoppedReason = effect.reason;
         node.alive = false;
         this.after(LATENCY_MS, () => this.#closeLinks(node)); // what was handed to the links is flushed
-        this.#expired.add(node.incarnation);
-        this.#membersChanged();
+        this.#sessionOver(node.incarnation);
+        if (node.inGroup) this.rebalanceWithout(node.name);
         return;
       case "release-records":
       case "role":
