@@ -72,6 +72,7 @@ export class ZooKeeperPresence {
 
   /** null while nothing can be asked. */
   joined(): Joined | null {
+    this.#session.catchUp();
     const session = this.#session.sessionId;
     if (this.#phase !== "connected" || session === null || this.#closed) return null;
     return { session, ask: this.#askIn(session) };
@@ -79,6 +80,7 @@ export class ZooKeeperPresence {
 
   /** The session that was announced and not lost, connected or not. */
   sessionId(): string | null {
+    this.#session.catchUp();
     return this.#phase === "away" ? null : this.#session.sessionId;
   }
 

@@ -76,12 +76,17 @@ export class ZooKeeperSession {
     return this.#clock.nowMs();
   }
 
+  /** Takes note of the time: after a long stop a deadline may have passed of which no timer has told yet. */
+  catchUp(): void {
+    this.#step({ type: "time" });
+  }
+
   /**
    * Sends one request in this session now, or not at all: "unsent" without a connection or when `session` is over. It has its
    * outcome within half a session (Z1, Z4).
    */
   request<T>(session: string, send: (connection: ZooKeeperConnection) => Promise<Reply<T>>): Promise<Reply<T>> {
-    this.#step({ type: "time" }); // a deadline that passed while this process slept comes first
+    this.catchUp();
     if (this.#connection === null || this.sessionId !== session) return Promise.resolve({ kind: "unsent" });
     return send(this.#connection.link);
   }
