@@ -126,6 +126,7 @@ function topicSettings(config: NodeConfig, topic: TopicInput): TopicSettings {
   return {
     name: topic.name,
     generation: topic.generation,
+    partitions: topic.partitions ?? 0,
     onUnknown: topic.onUnknown,
     hasCheck: topic.hasCheck,
     effectSettleMs: topic.effectSettleMs ?? config.effectSettleMs,

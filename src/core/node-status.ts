@@ -8,9 +8,11 @@ export function describeNode(node: NodeCore, now: number): CoreStatus {
   const partitions: PartitionStatus[] = [];
   let inFlight = 0;
   let oldestDoubt = now;
+  let oldestOpen = now;
   for (const window of state.windows.values()) {
     inFlight += window.held + window.granted + window.running + window.writing + window.doubts.size;
     for (const doubt of window.doubts.values()) if (doubt.since < oldestDoubt) oldestDoubt = doubt.since;
+    oldestOpen = Math.min(oldestOpen, window.openSince);
     partitions.push({
       pid: window.pid,
       ownership: window.ownership,
@@ -38,7 +40,7 @@ export function describeNode(node: NodeCore, now: number): CoreStatus {
     inFlight,
     doubtful: state.doubtCount,
     oldestDoubtMs: state.doubtCount === 0 ? 0 : now - oldestDoubt,
-    oldestUnfinishedMs: 0,
+    oldestUnfinishedMs: now - oldestOpen,
     waitingFor: node.waitingFor,
     filterFill: open?.fill ?? 0,
     filterFalsePositiveRate: stats.reduce((sum, generation) => sum + generation.falsePositiveRate, 0),

@@ -5,6 +5,7 @@ export type OnUnknown = "execute" | "drop" | "park";
 export interface TopicSettings {
   readonly name: string;
   readonly generation: number; // topic generation
+  readonly partitions: number; // when the node started; 0 when the topic did not exist
   readonly onUnknown: OnUnknown;
   readonly hasCheck: boolean;
   readonly effectSettleMs: number; // an effect of a killed run may land this long after its death

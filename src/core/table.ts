@@ -190,7 +190,10 @@ export class PartitionTable {
     if (this.top < watermark) this.top = watermark;
   }
 
-  /** Begins the partition anew at `from` (first start, or a foreign jump after every held entry has ended, R7). */
+  /**
+   * Begins the partition anew at `from` (first start, or a foreign jump after every held entry has ended, R7). Entries at
+   * or above it stay: W has not passed them.
+   */
   restartAt(from: number): void {
     this.advance(Math.max(from, this.watermark));
     if (from < this.watermark) {
@@ -198,9 +201,9 @@ export class PartitionTable {
       this.entries = 0;
       this.ledger = 0;
       this.watermark = from;
+      this.top = from;
     }
     this.from = from;
-    this.top = from;
   }
 
   clear(): void {

@@ -74,10 +74,11 @@ export function runtimeOptions(
   };
 }
 
-function topicInput({ task, generation }: OpenedTopic): Parameters<typeof coreSettings>[1][number] {
+function topicInput({ task, generation, partitions }: OpenedTopic): Parameters<typeof coreSettings>[1][number] {
   return {
     name: task.topic,
     generation,
+    partitions,
     onUnknown: task.onUnknown,
     hasCheck: task.check !== null,
     effectSettleMs: task.effectSettleMs,

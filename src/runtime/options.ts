@@ -19,6 +19,7 @@ export interface OpenedTopic {
   readonly task: TaskType;
   readonly generation: number; // topic generation
   readonly startAt: "earliest" | "latest" | "committed"; // equal for all topics of a cell
+  readonly partitions: number; // 0 when the topic does not exist yet
 }
 
 /** The core as the runtime needs it. */

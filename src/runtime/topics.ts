@@ -41,8 +41,8 @@ export async function openTopics(options: TopicsOptions): Promise<readonly Opene
     if (startAt !== options.startAt) {
       options.log("warn", `topic ${task.topic} begins at "${startAt}", as this cell recorded it at its first use`, {});
     }
-    await persistently(options, `topic ${task.topic}`, () => openSideTopics(task.topic, options));
-    opened.push({ task, generation, startAt });
+    const partitions = await persistently(options, `topic ${task.topic}`, () => openSideTopics(task.topic, options));
+    opened.push({ task, generation, startAt, partitions });
   }
   const differing = opened.find(({ startAt }) => startAt !== opened[0]?.startAt);
   if (differing !== undefined) {
@@ -69,12 +69,14 @@ async function recordOf(
   return raised;
 }
 
-async function openSideTopics(topic: string, { admin, log }: TopicsOptions): Promise<void> {
+/** Returns how many partitions the topic has; 0 when it does not exist yet. */
+async function openSideTopics(topic: string, { admin, log }: TopicsOptions): Promise<number> {
   const described = await admin.describeTopic(topic);
   if (described === null) log("warn", `topic ${topic} does not exist yet`, {});
   for (const side of [`${topic}.dead`, `${topic}.parked`]) {
     if ((await admin.describeTopic(side)) === null) await admin.createTopic(side, described?.partitions ?? 1);
   }
+  return described?.partitions ?? 0;
 }
 
 async function persistently<T>({ log, signal }: TopicsOptions, what: string, attempt: () => Promise<T>): Promise<T> {

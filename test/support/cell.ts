@@ -44,6 +44,14 @@ interface Timer {
   readonly run: () => void;
 }
 
+interface SimulatedLink {
+  readonly a: CellNode;
+  readonly b: CellNode;
+  open: boolean;
+  closing: CellNode | null;
+  lastArrivalAt: [number, number]; // at b, at a
+}
+
 const LATENCY_MS = 1;
 const SESSION_MS = 6_000;
 
@@ -59,6 +67,10 @@ export function hashOf(text: string): [number, number] {
   return [hi, lo];
 }
 
+function reachesCoordinator(node: CellNode): boolean {
+  return !node.cut && !node.cutFromCoordinator;
+}
+
 export class CellNode {
   readonly name: string;
   readonly core: NodeCore;
@@ -67,6 +79,8 @@ export class CellNode {
   paused = false;
   cut = false; // from peers, coordinator and task log
   cutFromPeers = false;
+  cutFromCoordinator = false;
+  deaf = false; // the group's events (revoked, assigned) do not reach it; it goes on with what it had
   inGroup = false;
   joinedGeneration = -1;
   ownerships = new Map<number, { ownership: number; position: number; paused: boolean; generation: number }>();
@@ -102,8 +116,22 @@ export class Cell {
   checkMs = 1;
   /** Drops a message when it returns true. */
   dropMessage: (from: string, to: string, message: PeerMessage) => boolean = () => false;
+  /** How long a message travels; messages of one link and direction keep their order. */
+  latencyMs: (from: string, to: string, message: PeerMessage) => number = () => LATENCY_MS;
+  /** How long a link that one side let go of still delivers what is on its way. */
+  closeMs = LATENCY_MS;
+  /** Links that cannot exist: a partition between nodes that both sides survive. */
+  isSplit: (a: string, b: string) => boolean = () => false;
+  /** Who may win the next election; the others come too late. */
+  mayLead: (node: string) => boolean = () => true;
+  /** How the next election write ends; "unknown-applied" answers unknown although it was applied. */
+  electionOutcome: () => "normal" | "unknown-applied" = () => "normal";
+  /** The coordinator has lost its quorum: it answers nobody, and no session ends. */
+  coordinatorDown = false;
+  /** A broker that takes commits from whoever sends them, as real ones do for a partition that has moved. */
+  takesStaleCommits = false;
   /** How the next commits end; default committed. */
-  commitOutcome: (node: string) => "committed" | "refused" | "unknown" | "lost" = () => "committed";
+  commitOutcome: (node: string) => "committed" | "refused" | "unknown" | "lost" | "fatal" = () => "committed";
   messages = 0;
   acknowledgeSetAside = true;
   suspectEverybody = false;
@@ -111,7 +139,7 @@ export class Cell {
   #timers: Timer[] = [];
   #order = 0;
   #connection = 1;
-  readonly #links = new Map<number, { a: CellNode; b: CellNode; open: boolean; closing: CellNode | null }>();
+  readonly #links = new Map<number, SimulatedLink>();
   #leader: { node: CellNode; epoch: number } | null = null;
   epoch = 0;
   inSync: { incarnations: readonly Incarnation[]; version: number } = { incarnations: [], version: 1 };
@@ -148,6 +176,7 @@ export class Cell {
         {
           name: "tasks",
           generation: 1,
+          partitions: this.options.partitions ?? 1,
           onUnknown: this.options.onUnknown ?? "park",
           hasCheck: this.options.hasCheck ?? true,
           effectSettleMs: 2_000,
@@ -239,7 +268,7 @@ export class Cell {
     node.paused = true;
     const pausedAt = this.now;
     this.after(SESSION_MS, () => {
-      if (node.paused && node.contactAt <= pausedAt) this.#sessionOver(node.incarnation);
+      if (node.paused && node.contactAt <= pausedAt && !this.coordinatorDown) this.#sessionOver(node.incarnation);
     });
   }
 
@@ -266,6 +295,29 @@ export class Cell {
     });
   }
 
+  /** The coordinator cannot be reached from this node; peers and the task log can. */
+  cutCoordinator(name: string): void {
+    const node = this.node(name);
+    node.cutFromCoordinator = true;
+    const since = this.now;
+    this.after(SESSION_MS, () => {
+      if (node.cutFromCoordinator && node.alive && node.contactAt <= since) this.#sessionOver(node.incarnation);
+    });
+  }
+
+  healCoordinator(name: string): void {
+    const node = this.node(name);
+    node.cutFromCoordinator = false;
+    this.#coordinatorContact(node);
+  }
+
+  /** The coordinator ends a node's session at once; the node hears of it and begins a new one. */
+  expireSession(name: string): void {
+    const node = this.node(name);
+    this.#sessionOver(node.incarnation);
+    this.#coordinatorContact(node);
+  }
+
   /** One event of the shell that the simulated parts do not bring about by themselves ("drain", "clock-jump"). */
   tell(name: string, event: CoreEvent): void {
     this.#event(this.node(name), event);
@@ -279,6 +331,7 @@ export class Cell {
   heal(name: string): void {
     const node = this.node(name);
     node.cut = false;
+    this.#expired.delete(node.incarnation);
     this.#event(node, { type: "session", state: "lost" });
     this.#event(node, { type: "session", state: "connected" });
     this.#coordinatorContact(node);
@@ -430,9 +483,18 @@ export class Cell {
   }
 
   #coordinatorContact(node: CellNode): void {
-    if (node.cut || !node.alive) return;
+    if (!node.alive || this.coordinatorDown || !reachesCoordinator(node)) return;
     node.contactAt = this.now;
+    if (this.#expired.delete(node.incarnation)) this.#newSession(node);
     this.#event(node, { type: "coordinator-deadline", at: this.now + (2 * SESSION_MS) / 3 });
+  }
+
+  /** A process whose session is over hears of it with its next contact and begins another, as the same incarnation. */
+  #newSession(node: CellNode): void {
+    this.#event(node, { type: "session", state: "lost" });
+    this.#event(node, { type: "session", state: "connected" });
+    this.#membersChanged();
+    this.#event(node, { type: "leader", leader: this.#leaderInfo() });
   }
 
   #event(node: CellNode, event: CoreEvent): void {
@@ -449,7 +511,7 @@ export class Cell {
   }
 
   #toAll(event: CoreEvent): void {
-    for (const node of this.nodes.values()) if (!node.cut) this.#event(node, event);
+    for (const node of this.nodes.values()) if (reachesCoordinator(node)) this.#event(node, event);
   }
 
   readonly #expired = new Set<Incarnation>();
@@ -490,7 +552,8 @@ export class Cell {
         const link = this.#links.get(effect.connection);
         if (link === undefined || !link.open || link.closing !== null) return;
         link.closing = node;
-        this.after(LATENCY_MS, () => {
+        this.after(this.closeMs, () => {
+          if (!link.open) return;
           link.open = false;
           this.#event(link.a, { type: "disconnected", connection: effect.connection });
           this.#event(link.b, { type: "disconnected", connection: effect.connection });
@@ -512,12 +575,16 @@ export class Cell {
         return;
       case "read-in-sync":
         this.after(LATENCY_MS, () =>
-          this.#event(node, { type: "in-sync-read", epoch: effect.epoch, inSync: node.cut ? null : this.inSync }),
+          this.#event(node, {
+            type: "in-sync-read",
+            epoch: effect.epoch,
+            inSync: this.#answers(node) ? this.inSync : null,
+          }),
         );
         return;
       case "write-watermarks":
         this.after(LATENCY_MS, () => {
-          const outcome = node.cut
+          const outcome = !this.#answers(node)
             ? ("unknown" as const)
             : effect.epoch < this.epoch
               ? ("fenced" as const)
@@ -620,13 +687,14 @@ export class Cell {
       node.cut ||
       other.cut ||
       node.cutFromPeers ||
-      other.cutFromPeers;
+      other.cutFromPeers ||
+      this.isSplit(node.name, other.name);
     if (blocked) {
       this.#event(node, { type: "dial-failed", peer });
       return;
     }
     const connection = this.#connection++;
-    this.#links.set(connection, { a: node, b: other, open: true, closing: null });
+    this.#links.set(connection, { a: node, b: other, open: true, closing: null, lastArrivalAt: [0, 0] });
     this.#event(other, { type: "connected", connection, peer: node.incarnation, outgoing: false });
     this.#event(node, { type: "connected", connection, peer, outgoing: true });
   }
@@ -647,23 +715,35 @@ export class Cell {
     const other = link.a === node ? link.b : link.a;
     this.messages++;
     if (this.dropMessage(node.name, other.name, message)) return;
-    this.after(LATENCY_MS, () => {
+    const direction = link.a === node ? 0 : 1;
+    const at = Math.max(this.now + this.latencyMs(node.name, other.name, message), link.lastArrivalAt[direction]);
+    link.lastArrivalAt[direction] = at;
+    this.after(at - this.now, () => {
       if (link.open) this.#event(other, { type: "message", connection, to, message });
     });
   }
 
+  #answers(node: CellNode): boolean {
+    return !this.coordinatorDown && reachesCoordinator(node);
+  }
+
   #compete(node: CellNode, highestKnown: number): void {
-    if (!node.alive || node.cut || this.#expired.has(node.incarnation)) {
+    if (!node.alive || !this.#answers(node) || this.#expired.has(node.incarnation)) {
       this.#event(node, { type: "election", outcome: "unknown" });
       return;
     }
-    if (this.#leader !== null && this.#leader.node !== node) {
+    if ((this.#leader !== null && this.#leader.node !== node) || !this.mayLead(node.name)) {
       this.#event(node, { type: "election", outcome: "lost" });
       return;
     }
     if (this.#leader === null) {
       this.epoch = Math.max(this.epoch, highestKnown) + 1;
       this.#leader = { node, epoch: this.epoch };
+      if (this.electionOutcome() === "unknown-applied") {
+        this.#event(node, { type: "election", outcome: "unknown" });
+        this.#toAll({ type: "leader", leader: this.#leaderInfo() });
+        return;
+      }
     }
     this.#event(node, {
       type: "election",
@@ -681,7 +761,7 @@ export class Cell {
   #writeInSync(node: CellNode, effect: Extract<CoreEffect, { type: "write-in-sync" }>): void {
     const { epoch, incarnations, version } = effect;
     const how = this.inSyncOutcome();
-    if (node.cut || how === "unknown-lost") {
+    if (!this.#answers(node) || how === "unknown-lost") {
       this.#event(node, { type: "in-sync-written", epoch, outcome: "unknown", version: 0 });
     } else if (epoch < this.epoch) {
       this.#event(node, { type: "in-sync-written", epoch, outcome: "fenced", version: 0 });
@@ -704,9 +784,10 @@ export class Cell {
     const generation = this.groupGeneration;
     if (!keepAssignment) this.#deal(members.map((node) => node.name));
     this.#joining.clear();
-    for (const node of members) this.#joining.add(node.name);
+    const told = members.filter((node) => !node.deaf);
+    for (const node of told) this.#joining.add(node.name);
     this.#joinGeneration = generation;
-    for (const node of members) {
+    for (const node of told) {
       node.ownerships.clear();
       this.#event(node, { type: "revoked" });
     }
@@ -749,7 +830,7 @@ export class Cell {
     this.after(2, () => {
       if (generation !== this.#joinGeneration) return;
       for (const member of this.nodes.values()) {
-        if (!member.alive || !member.inGroup || member.cut || member.paused) continue;
+        if (!member.alive || !member.inGroup || member.cut || member.paused || member.deaf) continue;
         member.joinedGeneration = generation;
         const partitions = this.assignment.flatMap((owner, pid) =>
           owner === member.name
@@ -834,13 +915,17 @@ export class Cell {
     // A member's commits count for its generation until it has joined the next one; a member thrown out commits nothing.
     const current = effect.generation === this.groupGeneration || this.#joining.has(node.name);
     const stale = !node.inGroup || effect.generation !== node.joinedGeneration || !current;
-    if (stale || how === "refused") {
+    if ((stale && !this.takesStaleCommits) || how === "refused") {
       this.#event(node, {
         type: "commit-result",
         number: effect.number,
         outcome: "refused",
         reason: "ILLEGAL_GENERATION",
       });
+      return;
+    }
+    if (how === "fatal") {
+      this.#event(node, { type: "commit-result", number: effect.number, outcome: how, reason: "not authorized" });
       return;
     }
     for (const { pid, position, metadata } of effect.commits) {

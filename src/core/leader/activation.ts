@@ -118,14 +118,18 @@ export class Activation {
     this.#choose(now);
   }
 
-  /** Watermarks that were persisted are a lower bound of what the cell has finished. */
+  /**
+   * Watermarks that were persisted are a lower bound of what the cell has finished. Where T knows nothing of the
+   * partition its table was lost: the row waits for the owner's first report (R15).
+   */
   #restoreWatermarks(): void {
     if (this.#restored) return;
     this.#restored = true;
     const leader = this.#leader;
     for (const { pid, from, watermark } of this.#watermarks.partitions) {
       const table = leader.replica.table.partition(pid);
-      if (table.from < 0 || from > table.from) table.restartAt(from);
+      if (table.from < 0) leader.persisted.set(pid, { pid, from, watermark });
+      else if (from > table.from) table.restartAt(from);
       if (table.from === from) table.advance(watermark);
     }
   }
@@ -165,7 +169,7 @@ export class Activation {
         type: "write-watermarks",
         epoch: leader.epoch,
         clean: false,
-        partitions: leader.replica.watermarkRows(),
+        partitions: leader.watermarkRows(),
       });
     }
   }

@@ -77,7 +77,9 @@ export class HashIndex {
     for (let offset = partition.watermark; offset < partition.top; offset++) {
       if (!partition.has(offset)) continue;
       const slot = partition.slot(offset);
-      this.add(pid, offset, partition.hashes[2 * slot]!, partition.hashes[2 * slot + 1]!);
+      const hi = partition.hashes[2 * slot]!;
+      const lo = partition.hashes[2 * slot + 1]!;
+      if (hi !== 0 || lo !== 0) this.add(pid, offset, hi, lo); // zero: not known (R15), and all in one slot's chain
     }
   }
 

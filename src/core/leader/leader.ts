@@ -24,6 +24,7 @@ import { Questions } from "./questions.ts";
 import { release } from "./release.ts";
 import { settleClaims, settleDoubts } from "./settle.ts";
 import { LeaderState, SELF, type Peer } from "./state.ts";
+import { inheritSuspects } from "./suspects.ts";
 
 /** A turn's delta is sent early when it reaches this many entries, so that it stays far below a frame's limit. */
 const DELTA_ENTRIES_MAX = 16_384;
@@ -168,7 +169,7 @@ export class Leader {
     for (const batch of report.finished) factsReported(leader, peer, batch);
     for (const note of report.commits) commitReported(leader, note);
     for (const partition of report.partitions) partitionReported(leader, peer, partition, now);
-    progressReported(leader, peer, report.progress);
+    progressReported(peer, report.progress);
     if (leader.inSync.includes(peer.incarnation)) {
       for (const claim of report.claims) settleClaims(leader, peer, claim);
       for (const page of report.doubts) settleDoubts(leader, this.#questions, peer, page, now);
@@ -270,6 +271,7 @@ export class Leader {
     leader.activatedAt = now;
     leader.released = 0;
     leader.index.rebuild();
+    inheritSuspects(leader);
     this.#quorumSince = now;
     // Whoever came during the activation and is not in the set is synchronised like any joiner.
     for (const peer of leader.peers.values()) {
@@ -307,7 +309,7 @@ export class Leader {
           type: "write-watermarks",
           epoch: this.state.epoch,
           clean: false,
-          partitions: this.state.replica.watermarkRows(),
+          partitions: this.state.watermarkRows(),
         });
       return;
     }
@@ -377,7 +379,7 @@ export class Leader {
       type: "write-watermarks",
       epoch: this.state.epoch,
       clean: false,
-      partitions: this.state.replica.watermarkRows(),
+      partitions: this.state.watermarkRows(),
     });
   }
 
@@ -429,7 +431,7 @@ export class Leader {
       type: "write-watermarks",
       epoch: leader.epoch,
       clean: nothingToForget(leader),
-      partitions: leader.replica.watermarkRows(),
+      partitions: leader.watermarkRows(),
     });
   }
 
@@ -471,6 +473,7 @@ export class Leader {
 }
 
 function nothingToForget(leader: LeaderState): boolean {
+  if (leader.uncleanStart && leader.persisted.size > 0) return false;
   for (const table of leader.replica.table.partitions.values()) {
     for (let offset = table.watermark; offset < table.top; offset++) {
       const entry = table.read(offset);

@@ -17,6 +17,7 @@ import {
 import { offsetAt } from "../offsets.ts";
 import { isFinalPhase, type PartitionTable } from "../table.ts";
 import type { LeaderState, PartitionFacts, Peer } from "./state.ts";
+import { markSuspects, restoreLost } from "./suspects.ts";
 
 /** The first word of an owner about a partition. Answered, when replicated, with where the cell stands in it. */
 export function partitionReported(leader: LeaderState, peer: Peer, report: PartitionReport, now: number): void {
@@ -24,12 +25,12 @@ export function partitionReported(leader: LeaderState, peer: Peer, report: Parti
   if (report.generation < facts.ownerGeneration) return; // R24: an owner of an older group generation
   facts.owner = peer.incarnation;
   facts.ownerGeneration = report.generation;
-  facts.delivered = report.position;
   facts.jump = null;
   const table = leader.replica.table.partition(report.pid);
+  const lost = restoreLost(leader, report, table);
   const stop = table.from < 0 ? begin(leader, report, table) : goOn(leader, peer, report, table, facts);
+  if (lost !== null && (stop === null || stop === "")) markSuspects(leader, report, table, lost);
   if (stop === null) return; // answered later, when every held entry has ended
-  if (stop === "") suspects(leader, report, table, facts);
   inform(leader, peer.incarnation, report.pid, report.ownership, stop);
   settleJumps(leader, now);
 }
@@ -128,25 +129,6 @@ function hasHeld(table: PartitionTable): boolean {
   return false;
 }
 
-/** R15d: after an unclean start, what lies below the reserved ceiling without a final bit is suspect. */
-function suspects(leader: LeaderState, report: PartitionReport, table: PartitionTable, facts: PartitionFacts): void {
-  if (facts.reported || leader.lastSet.length === 0) return;
-  facts.reported = true;
-  const unclean = leader.uncleanStart || (leader.startedClean && report.position !== table.watermark);
-  if (!unclean) return;
-  leader.uncleanStart = true;
-  const lost = report.hadCommit ? !report.ours : table.watermark > table.from;
-  facts.suspectCeiling = lost ? report.logEnd : report.ceiling;
-  facts.suspectEnd = Math.min(facts.suspectCeiling, report.logEnd);
-  if (!report.ours) return;
-  for (let i = 0; i < report.finals.length * 8; i++) {
-    const offset = report.position + i;
-    if ((report.finals[i >> 3]! & (1 << (i & 7))) === 0 || !table.fits(offset)) continue;
-    if (table.has(offset) && isFinalPhase(table.phaseOf(offset))) continue;
-    leader.change(report.pid, table, offset, "", Phase.executed, 0, 0, 0, 0, 0);
-  }
-}
-
 /** Facts of a node about its own tasks: true whatever epoch they come from (R5, R13). */
 export function factsReported(leader: LeaderState, peer: Peer, batch: FactBatch): void {
   const table = leader.replica.table.partition(batch.pid);
@@ -157,8 +139,9 @@ export function factsReported(leader: LeaderState, peer: Peer, batch: FactBatch)
     if (!table.fits(offset)) continue;
     const known = table.has(offset);
     const slot = table.slot(offset);
-    const hi = known ? table.hashes[2 * slot]! : withHashes ? batch.hashes[2 * i]! : 0;
-    const lo = known ? table.hashes[2 * slot + 1]! : withHashes ? batch.hashes[2 * i + 1]! : 0;
+    const kept = known && !(withHashes && table.hashes[2 * slot] === 0 && table.hashes[2 * slot + 1] === 0);
+    const hi = kept ? table.hashes[2 * slot]! : withHashes ? batch.hashes[2 * i]! : 0;
+    const lo = kept ? table.hashes[2 * slot + 1]! : withHashes ? batch.hashes[2 * i + 1]! : 0;
     if (batch.phase === Phase.executing) {
       if (known && (isFinalPhase(table.phaseOf(offset)) || !table.isFree(offset))) continue;
       const flags = (table.isDirty(offset) ? DIRTY_FLAG : 0) | (table.isMaybe(offset) ? MAYBE_FLAG : 0);
@@ -201,12 +184,8 @@ export function commitReported(leader: LeaderState, note: CommitNote): void {
   leader.raiseWatermark(note.pid, table, note.position);
 }
 
-export function progressReported(leader: LeaderState, peer: Peer, rows: readonly ProgressRow[]): void {
-  for (const row of rows) {
-    peer.progress.set(row.pid, row);
-    const facts = leader.facts(row.pid);
-    if (facts.owner === peer.incarnation && row.delivered > facts.delivered) facts.delivered = row.delivered;
-  }
+export function progressReported(peer: Peer, rows: readonly ProgressRow[]): void {
+  for (const row of rows) peer.progress.set(row.pid, row);
 }
 
 /** The union (S2): a member's own filter knew a task that was unseen here. Its grant is taken back before its release. */

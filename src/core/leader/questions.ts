@@ -11,6 +11,8 @@ import type { LeaderState, Peer } from "./state.ts";
 /** An unanswered question is asked again after this; the link is ordered, so a loss means a new connection. */
 const ASK_AGAIN_MS = 1_000;
 const IDS_MAX = 65_536;
+/** Answers carry full task ids: so many fit a frame. */
+const ITEMS_PER_QUESTION_MAX = 1_024;
 
 export interface KnownId {
   readonly taskId: string;
@@ -51,7 +53,14 @@ export class Questions {
 
   flush(leader: LeaderState): void {
     for (const [holder, items] of this.#outgoing) {
-      leader.sendTo(holder, { kind: "question", epoch: leader.epoch, number: this.#next++, items });
+      for (let at = 0; at < items.length; at += ITEMS_PER_QUESTION_MAX) {
+        leader.sendTo(holder, {
+          kind: "question",
+          epoch: leader.epoch,
+          number: this.#next++,
+          items: items.slice(at, at + ITEMS_PER_QUESTION_MAX),
+        });
+      }
     }
     this.#outgoing.clear();
   }

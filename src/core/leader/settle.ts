@@ -3,7 +3,7 @@
  * waits: what cannot be decided now is answered "wait" or "doubtful" and asked again; what was decided is in the table
  * before the next question is looked at.
  */
-import type { PartitionId } from "../identity.ts";
+import { partitionId, type PartitionId } from "../identity.ts";
 import {
   DIRTY_FLAG,
   FREE_FLAG,
@@ -19,6 +19,7 @@ import { isFinalPhase, type Entry, type PartitionTable } from "../table.ts";
 import { isGone, type Questions } from "./questions.ts";
 import { gives } from "./release.ts";
 import type { LeaderState, PartitionFacts, Peer } from "./state.ts";
+import { isSuspect, nameSuspect, suspectsMayBeAdopted, suspectsOutstanding } from "./suspects.ts";
 
 /** Scratch of one batch; grown, never shrunk. */
 let freshPairs = new Uint32Array(2 * 4_096);
@@ -44,7 +45,7 @@ export function settleClaims(leader: LeaderState, peer: Peer, claim: ClaimBatch)
   if (refusesClaim(facts, peer, claim) || table.from < 0) {
     results.fill(Verdict.refused);
   } else {
-    const fresh = classify(leader, peer, claim, facts, table, results);
+    const fresh = classify(leader, peer, claim, table, results);
     testFresh(leader, peer, claim, table, fresh, results);
   }
   let given = 0;
@@ -97,7 +98,6 @@ function classify(
   leader: LeaderState,
   peer: Peer,
   claim: ClaimBatch,
-  facts: PartitionFacts,
   table: PartitionTable,
   results: Uint8Array,
 ): number {
@@ -123,7 +123,7 @@ function classify(
       if (grantsAgain(leader, peer, claim.pid, table, offset, hi, lo)) results[i] = Verdict.granted;
       continue;
     }
-    if (isSuspect(facts, offset) || leader.index.hasOther(hi, lo, claim.pid, offset)) continue;
+    if (leader.index.hasOther(hi, lo, claim.pid, offset)) continue;
     if (idIsKey.length > 0 && idIsKey[i] === 0 && suspectsOutstanding(leader)) continue;
     freshPairs[2 * fresh] = hi;
     freshPairs[2 * fresh + 1] = lo;
@@ -231,18 +231,6 @@ function give(
   return stamp;
 }
 
-/** R15d: at or above W, below the ceiling of an unclean start. Final ones have an entry already. */
-function isSuspect(facts: PartitionFacts, offset: number): boolean {
-  return offset < facts.suspectCeiling;
-}
-
-/** R15e: a task id that is not its delivery key may be one of the suspects that are not delivered yet. */
-function suspectsOutstanding(leader: LeaderState): boolean {
-  if (!leader.uncleanStart) return false;
-  for (const facts of leader.partitions.values()) if (facts.delivered < facts.suspectEnd) return true;
-  return false;
-}
-
 /** Doubts, with their full ids: the whole of R6. */
 export function settleDoubts(
   leader: LeaderState,
@@ -290,14 +278,16 @@ function settleOne(
   if (!table.fits(offset)) return Verdict.doubtful;
   const hi = page.hashes[2 * i]!;
   const lo = page.hashes[2 * i + 1]!;
+  nameSuspect(leader, page.pid, table, offset, hi, lo);
   const own = table.read(offset);
   if (own !== null && isFinalPhase(own.phase)) return Verdict.executed; // step 2
+  if (isSuspect(table, offset) && !suspectsMayBeAdopted(leader, now)) return Verdict.wait;
   const settled = own === null ? null : settleHolder(leader, questions, peer, page, i, own, table, now); // step 3
   if (settled !== null) return settled;
   const id = page.ids[i] === "" ? null : page.ids[i]!;
   const other = settleSameHash(leader, questions, peer, page, i, offset, hi, lo, id, now); // step 4
   if (typeof other === "number") return other;
-  return giveDoubt(leader, peer, page, offset, hi, lo, id, table, other.equalId, now); // step 5
+  return giveDoubt(leader, peer, page, offset, hi, lo, id, table, other.equalId); // step 5
 }
 
 /** Step 3: the entry has a holder. Null: it has none (any more), go on. */
@@ -375,6 +365,7 @@ function settleSameHash(
     const table = leader.replica.table.partition(ref.pid);
     const entry = table.read(ref.offset);
     if (entry === null) continue;
+    if (isSuspect(table, ref.offset) && !suspectsMayBeAdopted(leader, now)) return Verdict.wait;
     const held = entry.holder !== "" && !isFinalPhase(entry.phase);
     if (!held && entry.phase !== Phase.executed) continue; // free, dropped, dead or parked: go on
     const known = questions.idOf(ref.pid, ref.offset);
@@ -412,23 +403,17 @@ function giveDoubt(
   id: string | null,
   table: PartitionTable,
   equalId: boolean,
-  now: number,
 ): Verdict {
-  const facts = leader.facts(page.pid);
   const own = table.read(offset);
-  const suspect = own === null && isSuspect(facts, offset);
-  if (leader.uncleanStart) {
-    if (suspect && !suspectsMayBeAdopted(leader, now)) return Verdict.wait;
-    if (id !== null && own === null && !suspect && suspectsOutstanding(leader)) return Verdict.wait;
-  }
+  if (id !== null && own === null && suspectsOutstanding(leader)) return Verdict.wait;
   if ((own?.unknownRuns ?? 0) >= leader.ctx.settings.unknownMax) return Verdict.poison;
   if (own === null && leader.replica.table.entries >= leader.ctx.settings.tableSlotsMax) return Verdict.doubtful;
   // R18: what is still in T is answered by its index, whatever the filter has forgotten meanwhile.
   const seen = leader.replica.filter.testAndAdd(hi, lo) || leader.index.hasOther(hi, lo, page.pid, offset);
   if (own === null) {
-    const dirty = suspect || equalId || (seen && id !== null);
-    const maybe = dirty && !suspect && !equalId ? MAYBE_FLAG : 0;
-    // R15e: a suspect offset becomes an entry, free and dirty, before it is given; so does one whose id was seen.
+    const dirty = equalId || (seen && id !== null);
+    const maybe = dirty && !equalId ? MAYBE_FLAG : 0;
+    // One whose id was seen becomes an entry, free and dirty, before it is given.
     if (dirty) leader.change(page.pid, table, offset, "", Phase.granted, FREE_FLAG | DIRTY_FLAG | maybe, 0, 0, hi, lo);
   } else if (own.maybe && (id === null || equalId)) {
     // A delivery key is in no other record, so a bit says nothing about it; an equal full id is exact evidence.
@@ -445,19 +430,7 @@ function giveDoubt(
       lo,
     );
   }
-  give(leader, peer, page.pid, table, offset, hi, lo, own === null && !seen && !suspect ? FRESH_FLAG : 0);
+  give(leader, peer, page.pid, table, offset, hi, lo, own === null && !seen ? FRESH_FLAG : 0);
   if (!table.isDirty(offset)) return Verdict.granted;
   return table.isMaybe(offset) ? Verdict.adoptedMaybe : Verdict.adopted;
-}
-
-/** R15d: after the quarantine counted from activation, or when every incarnation of the last set is proven dead. */
-function suspectsMayBeAdopted(leader: LeaderState, now: number): boolean {
-  for (const peer of leader.peers.values()) if (!peer.factsComplete) return false;
-  const { leaseMs, isolationGraceMs, quarantineMarginMs } = leader.ctx.settings;
-  if (now >= leader.activatedAt + leaseMs + isolationGraceMs + quarantineMarginMs) return true;
-  const settleMs = Math.max(...leader.ctx.settings.topics.map((topic) => topic.effectSettleMs), 0);
-  return leader.lastSet.every((incarnation) => {
-    const provenAt = leader.provenDead.get(incarnation);
-    return provenAt !== undefined && now >= provenAt + settleMs;
-  });
 }

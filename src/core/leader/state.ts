@@ -70,10 +70,8 @@ export type Pending =
 export interface PartitionFacts {
   owner: Incarnation; // who reported it last, with the highest group generation
   ownerGeneration: number;
-  reported: boolean; // its ceiling is known since an unclean start (R15)
-  suspectCeiling: number; // offsets below it without a final phase are doubtful, not unseen
-  suspectEnd: number; // all suspect offsets are delivered when the owner's window reaches it
-  delivered: number;
+  suspectAt: number; // suspects below it are all named (R15)
+  suspectEnd: number; // no suspect at or above it
   jump: { readonly to: number; readonly peer: Incarnation; readonly ownership: number; readonly top: number } | null; // a foreign commit waits for held entries
 }
 
@@ -93,7 +91,10 @@ export class LeaderState {
   inSyncVersion = 0;
   pendingSet: readonly Incarnation[] | null = null; // sent, outcome not known
   lastSet: readonly Incarnation[] = [];
-  uncleanStart = false; // R15: the table of the last epoch is lost
+  uncleanStart = false; // R15: a table was lost, and there may be suspects that are not named yet
+  /** `from` and W as the coordinator keeps them, of partitions whose table was lost and whose owner has not reported. */
+  readonly persisted = new Map<PartitionId, WatermarkRow>();
+  suspectsDelivered = false; // every suspect offset was delivered: task ids may be granted again (R15e)
   startedClean = false; // the last set is gone, and the last stop was clean
 
   readonly partitions = new Map<PartitionId, PartitionFacts>();
@@ -144,10 +145,8 @@ export class LeaderState {
       facts = {
         owner: "",
         ownerGeneration: -1,
-        reported: false,
-        suspectCeiling: 0,
+        suspectAt: Infinity,
         suspectEnd: 0,
-        delivered: 0,
         jump: null,
       };
       this.partitions.set(pid, facts);
@@ -180,7 +179,8 @@ export class LeaderState {
     hi: number,
     lo: number,
   ): number {
-    const known = table.has(offset);
+    const slot = table.slot(offset);
+    const known = table.has(offset) && table.hashes[2 * slot] === hi && table.hashes[2 * slot + 1] === lo;
     const stamp = ++this.stamp;
     const phaseByte = phase | flags;
     const withHashes = !known || (flags & FRESH_FLAG) !== 0;
@@ -226,6 +226,14 @@ export class LeaderState {
       entry.hashHi,
       entry.hashLo,
     );
+  }
+
+  /** What the coordinator is to keep: a partition that nobody reported yet keeps its row. */
+  watermarkRows(): WatermarkRow[] {
+    const rows = this.replica.watermarkRows();
+    const known = new Set(rows.map((row) => row.pid));
+    for (const row of this.persisted.values()) if (!known.has(row.pid)) rows.push(row);
+    return rows;
   }
 
   /** The asker waits for this entry; when it ends or becomes free it is told (S8). */

@@ -220,6 +220,7 @@ export class Member {
     const { state } = this;
     setSuspended(state, !state.lease.valid(now) || !state.admitted);
     resumePartitions(state);
+    for (const window of state.windows.values()) window.watchOldest(now);
     tickStarts(state, now);
     startReady(state, now);
     startChecks(state, now);

@@ -26,6 +26,8 @@ export const FINAL_PHASES: readonly { readonly state: State; readonly phase: Pha
 ];
 
 const FACTS_PER_BATCH_MAX = 4_096;
+/** Facts in one report: about 5 bytes each, far below a frame's limit. */
+const FINISHED_PER_REPORT_MAX = 32_768;
 const NO_HASHES = new Uint32Array(0);
 
 export class MemberState {
@@ -57,7 +59,6 @@ export class MemberState {
   draining = false;
   paused = false; // suspended: every partition is paused
   watchdogUntil = 0;
-  oldestUnfinishedAt = 0;
 
   constructor(ctx: Context, now: number) {
     this.ctx = ctx;
@@ -102,10 +103,13 @@ export class MemberState {
   /** What became final since the last report, as batches. */
   takeFinished(): FactBatch[] {
     const batches: FactBatch[] = [];
+    let room = FINISHED_PER_REPORT_MAX;
     for (const [pid, lists] of this.finished) {
       for (let kind = 0; kind < lists.length; kind++) {
         const list = lists[kind]!;
         if (list.length === 0) continue;
+        if (room <= 0) return batches; // the rest goes with the next report
+        room -= list.length;
         const sorted = list.values.subarray(0, list.length).sort();
         for (let begin = 0; begin < list.length; begin += FACTS_PER_BATCH_MAX) {
           const end = Math.min(list.length, begin + FACTS_PER_BATCH_MAX);

@@ -106,6 +106,8 @@ export class PartitionWindow {
   claimCursor: number;
   claimedThrough = 0; // for progress
   executedCount = 0;
+  openSince = Infinity; // since when the lowest unfinished task is the lowest
+  openAt = -1; // its offset
   held = 0;
   granted = 0;
   running = 0;
@@ -243,6 +245,13 @@ export class PartitionWindow {
       last = at - position;
     }
     return bits.subarray(0, last < 0 ? 0 : (last >> 3) + 1);
+  }
+
+  /** Once a turn: since when the lowest unfinished task holds up the watermark. */
+  watchOldest(now: number): void {
+    if (this.committable >= this.fetchPosition) this.openSince = Infinity;
+    else if (this.openSince === Infinity || this.openAt !== this.committable) this.openSince = now;
+    this.openAt = this.committable;
   }
 
   #grow(need: number): void {

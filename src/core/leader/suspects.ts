@@ -1,0 +1,138 @@
+/**
+ * Suspects (R15c-e): offsets that a former leader may have granted and that no table tells about, because the whole last
+ * in-sync set was lost. A partition is in that state while T has no `from` for it although the cell began to read it;
+ * T, its `from` and the suspect entries are replicated, so a later leader goes on where this one stopped.
+ *
+ * A suspect is an entry that is executing without a holder, dirty; it has no hash until its record is asked for.
+ */
+import type { PartitionId } from "../identity.ts";
+import { topicIndexOf } from "../identity.ts";
+import { DIRTY_FLAG, FREE_FLAG, Phase, type PartitionReport } from "../messages.ts";
+import { isFinalPhase, type PartitionTable } from "../table.ts";
+import type { LeaderState, PartitionFacts } from "./state.ts";
+
+/** Where the cell stood in a partition whose table was lost, and how much of it is suspect. */
+export interface LostPartition {
+  readonly clean: boolean; // the last stop was clean and the position is the one that it left
+  readonly ceiling: number;
+}
+
+/** Called with the first report about a partition; null when T knows it, or when the cell never began to read it. */
+export function restoreLost(
+  leader: LeaderState,
+  report: PartitionReport,
+  table: PartitionTable,
+): LostPartition | null {
+  if (table.from >= 0) return null;
+  const stored = leader.persisted.get(report.pid);
+  if (stored === undefined && !report.ours) return null;
+  let gone = false;
+  if (stored !== undefined) {
+    leader.persisted.delete(report.pid);
+    table.restartAt(stored.from);
+    table.advance(stored.watermark);
+    leader.builder.watermark(report.pid, stored.from, stored.watermark);
+    gone = report.hadCommit ? !report.ours || report.position < stored.watermark : stored.watermark > stored.from;
+  }
+  return {
+    clean: leader.startedClean && report.ours && report.position === table.watermark,
+    ceiling: Math.min(report.logEnd, gone ? report.logEnd : report.ceiling), // nothing above the log's end was granted
+  };
+}
+
+/** R15d: everything from W to the ceiling that has no final bit becomes a suspect. */
+export function markSuspects(
+  leader: LeaderState,
+  report: PartitionReport,
+  table: PartitionTable,
+  lost: LostPartition,
+): void {
+  if (lost.clean) return;
+  leader.uncleanStart = true;
+  const facts = leader.facts(report.pid);
+  facts.suspectAt = table.watermark;
+  facts.suspectEnd = lost.ceiling;
+  const bits = report.ours ? report.finals : NO_BITS;
+  for (let i = 0; i < bits.length * 8; i++) {
+    const offset = report.position + i;
+    if ((bits[i >> 3]! & (1 << (i & 7))) === 0 || !table.fits(offset)) continue;
+    if (table.has(offset) && isFinalPhase(table.phaseOf(offset))) continue;
+    leader.change(report.pid, table, offset, "", Phase.executed, 0, 0, 0, 0, 0);
+  }
+  for (let offset = table.watermark; offset < lost.ceiling; offset++) {
+    if (table.has(offset) || !table.fits(offset)) continue;
+    leader.change(report.pid, table, offset, "", Phase.executing, FREE_FLAG | DIRTY_FLAG, 0, 0, 0, 0);
+  }
+}
+
+const NO_BITS = new Uint8Array(0);
+
+export function isSuspect(table: PartitionTable, offset: number): boolean {
+  return table.isFree(offset) && table.phaseOf(offset) === Phase.executing;
+}
+
+/** R15e: the suspect's record was delivered: its hash enters the entry and B, so that its duplicates find it. */
+export function nameSuspect(
+  leader: LeaderState,
+  pid: PartitionId,
+  table: PartitionTable,
+  offset: number,
+  hi: number,
+  lo: number,
+): void {
+  const slot = table.slot(offset);
+  if (!isSuspect(table, offset) || (table.hashes[2 * slot] === hi && table.hashes[2 * slot + 1] === lo)) return;
+  leader.replica.filter.testAndAdd(hi, lo);
+  const runs = table.unknownRunsOf(offset);
+  const attempts = table.attemptsOf(offset);
+  leader.change(pid, table, offset, "", Phase.executing, FREE_FLAG | DIRTY_FLAG, runs, attempts, hi, lo);
+}
+
+/** R15e: a task id that is not its delivery key may be one of the suspects that were not asked for yet. */
+export function suspectsOutstanding(leader: LeaderState): boolean {
+  if (!leader.uncleanStart) return false;
+  for (const pid of leader.persisted.keys()) if (topicIndexOf(pid) < leader.ctx.settings.topics.length) return true;
+  for (const [pid, facts] of leader.partitions) {
+    if (facts.suspectAt < facts.suspectEnd && unnamedLeft(leader.replica.table.partition(pid), facts)) return true;
+  }
+  return false;
+}
+
+/** Moves the cursor over suspects that have their hash, or an end; they never lose either. */
+function unnamedLeft(table: PartitionTable, facts: PartitionFacts): boolean {
+  while (facts.suspectAt < facts.suspectEnd && !isUnnamed(table, facts.suspectAt)) facts.suspectAt++;
+  return facts.suspectAt < facts.suspectEnd;
+}
+
+function isUnnamed(table: PartitionTable, offset: number): boolean {
+  if (!isSuspect(table, offset)) return false;
+  const slot = table.slot(offset);
+  return table.hashes[2 * slot] === 0 && table.hashes[2 * slot + 1] === 0;
+}
+
+/** At activation: suspects that a leader before this one found, and partitions that it never heard of. */
+export function inheritSuspects(leader: LeaderState): void {
+  if (leader.persisted.size > 0 && !leader.startedClean) leader.uncleanStart = true;
+  for (const [pid, table] of leader.replica.table.partitions) {
+    for (let offset = table.watermark; offset < table.top; offset++) {
+      if (!isUnnamed(table, offset)) continue;
+      const facts = leader.facts(pid);
+      facts.suspectAt = Math.min(facts.suspectAt, offset);
+      facts.suspectEnd = offset + 1;
+      leader.uncleanStart = true;
+    }
+  }
+}
+
+/** R15d: after the quarantine counted from activation, or when every incarnation of the last set is proven dead. */
+export function suspectsMayBeAdopted(leader: LeaderState, now: number): boolean {
+  for (const peer of leader.peers.values()) if (!peer.factsComplete) return false;
+  const { leaseMs, isolationGraceMs, quarantineMarginMs, topics } = leader.ctx.settings;
+  const settleMs = Math.max(...topics.map((topic) => topic.effectSettleMs), 0);
+  if (now >= leader.activatedAt + leaseMs + isolationGraceMs + quarantineMarginMs + settleMs) return true;
+  if (leader.lastSet.length === 0) return false;
+  return leader.lastSet.every((incarnation) => {
+    const provenAt = leader.provenDead.get(incarnation);
+    return provenAt !== undefined && now >= provenAt + settleMs;
+  });
+}
