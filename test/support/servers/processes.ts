@@ -4,6 +4,7 @@
  * wait says what was waited for and shows the end of the process's output.
  */
 
+import { rmSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -37,8 +38,11 @@ export interface StartOptions {
 
 const running = new Map<number, ChildProcess>();
 
+const folders = new Set<string>();
+
 process.on("exit", () => {
   for (const child of running.values()) child.kill("SIGKILL");
+  for (const path of folders) rmSync(path, { recursive: true, force: true, maxRetries: 5 });
 });
 
 /** The processes that were started here and have not ended: a leak check asks this after each file. */
@@ -160,9 +164,14 @@ export interface TemporaryFolder {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
+/** A new folder; what is not removed before is removed when the test process exits. */
 export async function temporaryFolder(prefix: string): Promise<TemporaryFolder> {
   const path = await mkdtemp(join(tmpdir(), `${prefix}-`));
-  const remove = (): Promise<void> => rm(path, { recursive: true, force: true, maxRetries: 5 });
+  folders.add(path);
+  const remove = async (): Promise<void> => {
+    await rm(path, { recursive: true, force: true, maxRetries: 5 });
+    folders.delete(path);
+  };
   return { path, remove, [Symbol.asyncDispose]: remove };
 }
 
