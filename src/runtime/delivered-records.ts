@@ -10,7 +10,7 @@ import type { TaskRecord } from "../task-log/task-log.ts";
 interface Batch {
   readonly fetchedFrom: number;
   readonly nextPosition: number;
-  readonly records: readonly TaskRecord[]; // rising offsets within [fetchedFrom, nextPosition)
+  readonly records: readonly TaskRecord[]; // rising offsets from fetchedFrom on; after a seek some may lie at nextPosition or above
 }
 
 export class DeliveredRecords {
@@ -45,8 +45,7 @@ export class DeliveredRecords {
     while (this.#batches.length > 0 && this.#batches.at(-1)!.fetchedFrom >= position) this.#batches.pop();
     const last = this.#batches.at(-1);
     if (last === undefined || last.nextPosition <= position) return;
-    const records = last.records.filter((record) => record.offset < position);
-    this.#batches[this.#batches.length - 1] = { fetchedFrom: last.fetchedFrom, nextPosition: position, records };
+    this.#batches[this.#batches.length - 1] = { ...last, nextPosition: position };
   }
 
   /** Records below are not needed any more; kept to the end of their batch. */

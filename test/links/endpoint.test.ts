@@ -147,22 +147,24 @@ describe("peer links", () => {
     expect(server.refused[0]).toContain("no handshake within 100 ms");
   });
 
-  test("SEC5: no more sockets without a handshake than allowed; the others are not disturbed", async () => {
-    await using server = new Recorder(identity("a"), { unauthenticatedMax: 3, unauthenticatedPerAddressMax: 3 });
-    using one = await RawSocket.open(server.endpoint.address);
-    using two = await RawSocket.open(server.endpoint.address);
-    using three = await RawSocket.open(server.endpoint.address);
-    using four = await RawSocket.open(server.endpoint.address);
-    await four.closed;
-    expect(server.endpoint.counters.unauthenticatedRejected).toBe(1);
-    for (const raw of [one, two, three]) expect(raw.write(Uint8Array.of(0))).toBe(1);
-    one[Symbol.dispose]();
-    await one.closed;
-    await until(() => server.refused.length === 1);
-    await using b = new Recorder(identity("b"));
-    await b.dial(server);
-    expect(server.links.length).toBe(1);
-  });
+  for (const limits of [{ unauthenticatedMax: 3 }, { unauthenticatedPerAddressMax: 3 }]) {
+    test(`SEC5: no more sockets without a handshake than ${Object.keys(limits)[0]}; the others are not disturbed`, async () => {
+      await using server = new Recorder(identity("a"), limits);
+      using one = await RawSocket.open(server.endpoint.address);
+      using two = await RawSocket.open(server.endpoint.address);
+      using three = await RawSocket.open(server.endpoint.address);
+      using four = await RawSocket.open(server.endpoint.address);
+      await four.closed;
+      expect(server.endpoint.counters.unauthenticatedRejected).toBe(1);
+      for (const raw of [one, two, three]) expect(raw.write(Uint8Array.of(0))).toBe(1);
+      one[Symbol.dispose]();
+      await one.closed;
+      await until(() => server.refused.length === 1);
+      await using b = new Recorder(identity("b"));
+      await b.dial(server);
+      expect(server.links.length).toBe(1);
+    });
+  }
 
   test("SEC5: before the handshake nothing but a hello of at most 4 KiB is accepted", async () => {
     await using server = new Recorder(identity("a"));

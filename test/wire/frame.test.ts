@@ -144,6 +144,9 @@ describe("frame parser", () => {
     parser.push(new Uint8Array(20_000), () => true);
     expect(parser.heldBytes).toBeLessThanOrEqual(2 * 20_006);
     expect(parser.midFrame).toBe(true);
+    parser.push(new Uint8Array(1_000_000 - 20_002), () => true);
+    expect(parser.midFrame).toBe(false);
+    expect(parser.heldBytes).toBe(0);
   });
 
   test("takes nothing more once its reader says so, also within one chunk", () => {
