@@ -15,15 +15,9 @@ import type {
   TaskConsumer,
 } from "../task-log.ts";
 import { endsWithin, type KafkaConnection } from "./client.ts";
-import {
-  GroupSession,
-  HandlerFailure,
-  MissingTopics,
-  type Past,
-  type SessionHandlers,
-  TopicAppeared,
-} from "./group-session.ts";
+import { GroupSession } from "./group-session.ts";
 import { isHopeless } from "./kafka-errors.ts";
+import { HandlerFailure, MissingTopics, type Past, type SessionHandlers, TopicAppeared } from "./session-types.ts";
 import { NO_OWNERSHIP } from "./sticky-assigner.ts";
 
 const BACKOFF_MIN_MS = 100;

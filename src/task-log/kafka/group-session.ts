@@ -14,7 +14,7 @@ import type { Consumer } from "kafkajs";
 import type Cluster from "kafkajs/src/cluster";
 import type ConsumerGroup from "kafkajs/src/consumer/consumerGroup";
 import { describeError } from "../../errors.ts";
-import type { Assignment, CommitOutcome, ConsumerOptions, PartitionCommit, PartitionPosition } from "../task-log.ts";
+import type { Assignment, CommitOutcome, ConsumerOptions, PartitionCommit } from "../task-log.ts";
 import { describeAssignment, ownershipOf } from "./assignment.ts";
 import { CLIENT_RETRY, createClient, endsWithin, type KafkaClient, type KafkaConnection } from "./client.ts";
 import { commitInGeneration } from "./commit.ts";
@@ -24,44 +24,16 @@ import {
   captureMembership,
   endRequest,
   type GroupHooks,
-  leaveIfMember,
+  leaveGroup,
   type Membership,
   rejoinRequest,
 } from "./kafkajs-hooks.ts";
-import { type FetchSink, PartitionFetcher } from "./partition-fetcher.ts";
+import { PartitionFetcher } from "./partition-fetcher.ts";
 import { PartitionPositions } from "./partition-positions.ts";
+import { HandlerFailure, MissingTopics, type Past, type SessionHandlers, TopicAppeared } from "./session-types.ts";
 import { type Ownership, stickyAssigner } from "./sticky-assigner.ts";
 import { topicsAppeared } from "./topic-watch.ts";
 import { WakeUp } from "./wake-up.ts";
-
-/** A handler of the caller failed: its bug, which no new session would mend. */
-export class HandlerFailure extends Error {}
-
-/** Subscribed topics do not exist (any more); `topics` is empty when it is not known which. */
-export class MissingTopics extends Error {
-  readonly topics: readonly string[];
-
-  constructor(topics: readonly string[], cause: unknown) {
-    super(`${topics.length === 0 ? "a topic" : `topic ${topics.join(", ")}`} does not exist`, { cause });
-    this.topics = topics;
-  }
-}
-
-/** A topic that was missing when the session began exists now: the group is to be joined with it. */
-export class TopicAppeared extends Error {}
-
-export interface SessionHandlers extends FetchSink {
-  /** The session begins without these; it ends with TopicAppeared as soon as one of them exists. */
-  onMissing(topics: readonly string[]): void;
-  onRevoke(): Promise<void>;
-  onAssign(assignment: Assignment): Promise<readonly PartitionPosition[]>;
-}
-
-/** What one session hands to the next, so that it comes back as the same member with the same claims. */
-export interface Past {
-  readonly memberId: string | null;
-  readonly ownership: Ownership;
-}
 
 const CLOSE_MS = 5_000;
 const LEAVE_MS = 2_000;
@@ -277,7 +249,10 @@ export class GroupSession implements GroupHooks {
     this.suspend();
     this.#membership = null;
     await endsWithin(this.#consumer.disconnect(), CLOSE_MS);
-    if (leave && this.#group !== null) await endsWithin(leaveIfMember(this.#group), LEAVE_MS);
+    const { memberId } = this.past;
+    if (leave && memberId !== null && memberId !== "") {
+      await endsWithin(leaveGroup(this.#client.kafka, this.#options.groupId, memberId), LEAVE_MS);
+    }
     this.#client.closeSockets();
   }
 

@@ -13,6 +13,7 @@
  * - A commit is repeated by kafkajs in a newer generation: here it is sent once, in the generation that it belongs to.
  */
 
+import { type Kafka, PartitionAssigners } from "kafkajs";
 import type Broker from "kafkajs/src/broker";
 import type { OffsetCommitRequest } from "kafkajs/src/broker";
 import type Cluster from "kafkajs/src/cluster";
@@ -209,14 +210,30 @@ export function captureMembership(group: ConsumerGroup): Membership {
 }
 
 /**
- * Leaves the group if kafkajs did not: it forgets to when it ends before its first join is complete, and the ghost then
- * holds up the group for a whole session.
+ * Takes a member out of its group, over connections of its own. kafkajs forgets to leave when it ends before its first
+ * join is complete, and the ghost then holds up the group for a whole session or rebalance time-out. (Its own connections
+ * cannot be used for it: the end of their old socket fails the requests of the new one.)
  */
-export async function leaveIfMember(group: ConsumerGroup): Promise<void> {
-  const { groupId, memberId } = group;
-  if (memberId === null || memberId === "") return;
-  group.memberId = null;
-  await group.coordinator.leaveGroup({ groupId, memberId });
+export async function leaveGroup(kafka: Kafka, groupId: string, memberId: string): Promise<void> {
+  const made = Promise.withResolvers<Cluster>();
+  kafka.consumer({
+    groupId,
+    partitionAssigners: [
+      (config) => {
+        made.resolve(config.cluster as unknown as Cluster);
+        return PartitionAssigners.roundRobin(config);
+      },
+    ],
+  });
+  const cluster = await made.promise;
+  try {
+    await cluster.connect();
+    await cluster.refreshMetadata();
+    const coordinator = await cluster.findGroupCoordinator({ groupId });
+    await coordinator.leaveGroup({ groupId, memberId });
+  } finally {
+    await cluster.disconnect();
+  }
 }
 
 /**

@@ -22,6 +22,8 @@ declare module "kafkajs/src/cluster" {
   }
 
   export default class Cluster {
+    connect(): Promise<void>;
+    findGroupCoordinator(group: { groupId: string }): Promise<Broker>;
     disconnect(): Promise<void>;
     refreshMetadata(): Promise<void>;
     refreshMetadataIfNecessary(): Promise<void>;

@@ -455,16 +455,20 @@ test("a topic that is deleted while it is read is reported; its successor is rea
   expect(recorder.fatals).toEqual([]);
 });
 
-test("an error of a handler is fatal, and says which", async () => {
+test("an error of a handler is fatal, says which, and leaves the group at once", async () => {
   const topic = await newTopic(1);
   const recorder = new Recorder();
   recorder.whenAssigned = async () => {
     throw new Error("a bug in the caller");
   };
-  await consume("bug", topic, recorder);
+  const failing = log.consumer({ ...quickOptions("bug", [topic]), sessionTimeoutMs: 60_000 });
+  started.push(failing);
+  await failing.start(recorder);
   await recorder.until("the end", () => recorder.fatals.length > 0);
   expect(recorder.fatals[0]?.message).toContain("a bug in the caller");
-  await Bun.sleep(200);
+  const other = new Recorder();
+  await consume("bug", topic, other); // would wait for the ghost's session otherwise
+  await other.until("an assignment", () => other.assignments.length > 0);
   expect(recorder.fatals).toHaveLength(1);
 });
 
