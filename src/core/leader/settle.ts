@@ -3,7 +3,7 @@
  * waits: what cannot be decided now is answered "wait" or "doubtful" and asked again; what was decided is in the table
  * before the next question is looked at.
  */
-import { partitionId, type PartitionId } from "../identity.ts";
+import type { PartitionId } from "../identity.ts";
 import {
   DIRTY_FLAG,
   FREE_FLAG,

@@ -94,7 +94,7 @@ export class LeaderState {
   uncleanStart = false; // R15: a table was lost, and there may be suspects that are not named yet
   /** `from` and W as the coordinator keeps them, of partitions whose table was lost and whose owner has not reported. */
   readonly persisted = new Map<PartitionId, WatermarkRow>();
-  suspectsDelivered = false; // every suspect offset was delivered: task ids may be granted again (R15e)
+  suspectsNamed = false; // every suspect was asked for: task ids may be granted again (R15e)
   startedClean = false; // the last set is gone, and the last stop was clean
 
   readonly partitions = new Map<PartitionId, PartitionFacts>();

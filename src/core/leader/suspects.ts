@@ -5,8 +5,7 @@
  *
  * A suspect is an entry that is executing without a holder, dirty; it has no hash until its record is asked for.
  */
-import type { PartitionId } from "../identity.ts";
-import { topicIndexOf } from "../identity.ts";
+import { partitionId, type PartitionId } from "../identity.ts";
 import { DIRTY_FLAG, FREE_FLAG, Phase, type PartitionReport } from "../messages.ts";
 import { isFinalPhase, type PartitionTable } from "../table.ts";
 import type { LeaderState, PartitionFacts } from "./state.ts";
@@ -18,11 +17,7 @@ export interface LostPartition {
 }
 
 /** Called with the first report about a partition; null when T knows it, or when the cell never began to read it. */
-export function restoreLost(
-  leader: LeaderState,
-  report: PartitionReport,
-  table: PartitionTable,
-): LostPartition | null {
+export function restoreLost(leader: LeaderState, report: PartitionReport, table: PartitionTable): LostPartition | null {
   if (table.from >= 0) return null;
   const stored = leader.persisted.get(report.pid);
   if (stored === undefined && !report.ours) return null;
@@ -49,6 +44,7 @@ export function markSuspects(
 ): void {
   if (lost.clean) return;
   leader.uncleanStart = true;
+  leader.suspectsNamed = false;
   const facts = leader.facts(report.pid);
   facts.suspectAt = table.watermark;
   facts.suspectEnd = lost.ceiling;
@@ -90,12 +86,22 @@ export function nameSuspect(
 
 /** R15e: a task id that is not its delivery key may be one of the suspects that were not asked for yet. */
 export function suspectsOutstanding(leader: LeaderState): boolean {
-  if (!leader.uncleanStart) return false;
-  for (const pid of leader.persisted.keys()) if (topicIndexOf(pid) < leader.ctx.settings.topics.length) return true;
+  if (!leader.uncleanStart || leader.suspectsNamed) return false;
+  if (unreported(leader)) return true;
   for (const [pid, facts] of leader.partitions) {
     if (facts.suspectAt < facts.suspectEnd && unnamedLeft(leader.replica.table.partition(pid), facts)) return true;
   }
+  leader.suspectsNamed = true;
   return false;
+}
+
+/** Whether there is a partition of which T knows nothing: its owner has not reported its ceiling since the table was lost. */
+function unreported(leader: LeaderState): boolean {
+  const { partitions } = leader.replica.table;
+  return leader.ctx.settings.topics.some((topic, index) => {
+    for (let i = 0; i < topic.partitions; i++) if ((partitions.get(partitionId(index, i))?.from ?? -1) < 0) return true;
+    return false;
+  });
 }
 
 /** Moves the cursor over suspects that have their hash, or an end; they never lose either. */
@@ -112,7 +118,7 @@ function isUnnamed(table: PartitionTable, offset: number): boolean {
 
 /** At activation: suspects that a leader before this one found, and partitions that it never heard of. */
 export function inheritSuspects(leader: LeaderState): void {
-  if (leader.persisted.size > 0 && !leader.startedClean) leader.uncleanStart = true;
+  if (leader.lastSet.length > 0 && !leader.startedClean && unreported(leader)) leader.uncleanStart = true;
   for (const [pid, table] of leader.replica.table.partitions) {
     for (let offset = table.watermark; offset < table.top; offset++) {
       if (!isUnnamed(table, offset)) continue;
