@@ -126,6 +126,11 @@ export function metricRows(node: NodeStatus): MetricRow[] {
   for (const [limit, hits] of Object.entries(core.counters.limitHits)) {
     rows.push(counter("vouch_limit_hits_total", "How often a limit was reached", hits, { limit }));
   }
+  for (const [event, count] of Object.entries(node.edges ?? {})) {
+    rows.push(
+      counter("vouch_edge_events_total", "Links, limits and late handlers at the node's edges", count, { event }),
+    );
+  }
   const leader = core.leaderStatus;
   if (leader !== null) {
     rows.push(

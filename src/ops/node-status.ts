@@ -13,6 +13,8 @@ export interface NodeStatus {
   readonly groupJoined: boolean; // member of the consumer group, with an assignment (which may be empty)
   readonly topics: readonly string[]; // by topic index
   readonly core: CoreStatus;
+  /** What happened at the node's edges, by name: links, limits that were reached, late handlers. All only rise. */
+  readonly edges?: Readonly<Record<string, number>>;
 }
 
 /** One question of /readyz. `detail` says in words what is missing; "" when nothing is. */

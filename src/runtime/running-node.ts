@@ -94,6 +94,7 @@ export class RunningNode implements AsyncDisposable {
       groupJoined: this.#parts.consumption.joined,
       topics: this.#names.topics,
       core: this.#core.status(performance.now()),
+      edges: this.#parts.edges(),
     };
   }
 

@@ -51,6 +51,8 @@ export interface NodeParts {
   readonly consumption: Consumption;
   readonly runner: Runner;
   readonly deaths: DeathProof;
+  /** Counters of what the core does not see, by name. */
+  readonly edges: () => Readonly<Record<string, number>>;
   /** From now on peers are accepted. */
   readonly acceptPeers: () => void;
 }
@@ -64,7 +66,7 @@ export async function openParts(
   hooks: NodeHooks,
   stack: AsyncDisposableStack,
 ): Promise<NodeParts> {
-  const { coordinator, taskLog, log, tasks } = options;
+  const { coordinator, taskLog, log } = options;
   stack.defer(() => taskLog.close());
   stack.defer(() => coordinator.close());
   const watchdog = stack.use(
@@ -100,25 +102,8 @@ export async function openParts(
   });
   const topics = await register(options, self, coordination);
   const settings = options.settings(coordinator.clusterUuid(), hooks.bootId, topics);
-  const producer = taskLog.producer();
-  stack.defer(() => producer.close());
-  const consumption = new Consumption({
-    consumer: () => taskLog.consumer({ ...options.consumer, topics: hooks.names.topics }),
-    names: hooks.names,
-    hasher: await createHasher(settings, topics),
-    post: hooks.post,
-    onFatal: hooks.fail,
-    log,
-  });
-  stack.defer(() => consumption.close());
-  const record = consumption.record.bind(consumption);
-  const now = (): number => performance.now();
-  const runner = createRunner({ tasks, now, record, producer, guard: watchdog, post: hooks.post, log });
-  stack.defer(async () => {
-    // Only after an unclean stop does anything still run here.
-    runner.abortAll("the node stops");
-    await runner.close();
-  });
+  const hasher = await createHasher(settings, topics);
+  const { consumption, runner } = createWork(options, hooks, stack, hasher, watchdog);
   return {
     settings,
     self,
@@ -128,8 +113,38 @@ export async function openParts(
     consumption,
     runner,
     deaths,
+    edges: () => ({ ...endpoint.counters, staleBatches: consumption.staleBatches, timedOut: runner.counters.timedOut }),
     acceptPeers: () => identify(endpoint, options, settings),
   };
+}
+
+/** Tasks in, handlers started, commits out. */
+function createWork(
+  { taskLog, tasks, log, consumer }: RuntimeOptions,
+  { names, post, fail }: NodeHooks,
+  stack: AsyncDisposableStack,
+  hasher: BatchHasher,
+  guard: Watchdog,
+): Pick<NodeParts, "consumption" | "runner"> {
+  const producer = taskLog.producer();
+  stack.defer(() => producer.close());
+  const consumption = new Consumption({
+    consumer: () => taskLog.consumer({ ...consumer, topics: names.topics }),
+    names,
+    hasher,
+    post,
+    onFatal: fail,
+    log,
+  });
+  stack.defer(() => consumption.close());
+  const record = consumption.record.bind(consumption);
+  const runner = createRunner({ tasks, now: () => performance.now(), record, producer, guard, post, log });
+  stack.defer(async () => {
+    // Only after an unclean stop does anything still run here.
+    runner.abortAll("the node stops");
+    await runner.close();
+  });
+  return { consumption, runner };
 }
 
 function serveHttp(

@@ -1,6 +1,8 @@
 /**
  * The shape of every peer message on the wire, as tables: a field that is missing here, or one too many, is a type
  * error. The checks are what a receiver may rely on: lengths agree with counts, codes are known, offsets stay safe.
+ *
+ * One file, though long: it is one table, and it changes when the message types do.
  */
 import {
   DIRTY_FLAG,

@@ -164,7 +164,9 @@ describe("a node", () => {
     const status = (await (await get("/status")).json()) as { nodeId: string; peerAddress: string };
     expect(status).toMatchObject({ nodeId: "a", peerAddress: node.peerAddress });
     while ((await get("/readyz")).status !== 200) await Bun.sleep(10);
-    expect(await (await get("/metrics")).text()).toContain("vouch_");
+    expect(await (await get("/metrics")).text()).toContain(
+      'vouch_edge_events_total{event="unauthenticatedRejected"} 0',
+    );
     await node.stop();
     expect(await get("/livez").catch(() => "closed")).toBe("closed");
   }, 30_000);
