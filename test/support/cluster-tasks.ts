@@ -17,6 +17,10 @@ export interface TaskWork {
   readonly ms?: number;
   /** Never ends, whatever its signal says. */
   readonly hang?: boolean;
+  /** After the effect: the handler returns only when the test opens the gate of this name. */
+  readonly linger?: string;
+  /** What a check says about this task, whatever the cell's mode; a mode of "none" stays without one. */
+  readonly check?: "unknown" | "throws";
 }
 
 /** "truth" answers from the record of effects; "none": the definition has no check. */
@@ -28,6 +32,7 @@ export interface TaskSetting {
   readonly node: string;
   readonly record: string; // file of effects
   readonly checks: string; // file of checks
+  readonly journal: string; // file of starts and aborts, in their order over all processes
   readonly gates: string; // folder
   readonly check: CheckMode;
   readonly onUnknown: "execute" | "drop" | "park";
@@ -52,11 +57,15 @@ export function clusterTasks(setting: TaskSetting): TaskDefinition<TaskWork> {
     for (const line of reader.readNew()) if (line.kind === "effect") done.add(line.taskId);
     return done.has(id) ? "executed" : "not-executed";
   };
+  const journal = (what: JournalLine["what"], taskId: string): void =>
+    appendFileSync(setting.journal, `${JSON.stringify({ what, taskId, node: setting.node })}\n`);
   const definition: TaskDefinition<TaskWork> = {
     topic: setting.topic,
     onUnknown: setting.onUnknown,
     async execute(task, { attempt, signal, token }) {
-      const { fail = 0, gate, ms = 0, hang = false } = task.payload;
+      const { fail = 0, gate, ms = 0, hang = false, linger } = task.payload;
+      journal("start", task.id);
+      signal.addEventListener("abort", () => journal("abort", task.id), { once: true });
       const line = { taskId: task.id, node: setting.node, pid: process.pid, token: token.toString() };
       writer.append({ ...line, kind: "start" });
       if (attempt <= fail) throw new Error(`attempt ${attempt} was told to fail`);
@@ -68,6 +77,7 @@ export function clusterTasks(setting: TaskSetting): TaskDefinition<TaskWork> {
       if (hang) await new Promise(() => undefined);
       signal.throwIfAborted();
       writer.append({ ...line, kind: "effect" });
+      while (linger !== undefined && !existsSync(join(setting.gates, linger))) await Bun.sleep(GATE_POLL_MS);
     },
   };
   const mode = setting.check;
@@ -75,7 +85,7 @@ export function clusterTasks(setting: TaskSetting): TaskDefinition<TaskWork> {
   return defineTasks<TaskWork>({
     ...definition,
     check(task) {
-      const answer = mode === "truth" ? truth(task.id) : mode;
+      const answer = task.payload.check ?? (mode === "truth" ? truth(task.id) : mode);
       appendFileSync(setting.checks, `${JSON.stringify({ taskId: task.id, node: setting.node, answer })}\n`);
       if (answer === "throws") throw new Error("the check was told to throw");
       return answer;
@@ -88,4 +98,11 @@ export interface CheckLine {
   readonly taskId: string;
   readonly node: string;
   readonly answer: "executed" | "not-executed" | "unknown" | "throws";
+}
+
+/** One line of the journal. */
+export interface JournalLine {
+  readonly what: "start" | "abort";
+  readonly taskId: string;
+  readonly node: string;
 }

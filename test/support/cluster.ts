@@ -20,6 +20,7 @@ import {
   SETTING_ENVIRONMENT,
   type CheckLine,
   type CheckMode,
+  type JournalLine,
   type TaskSetting,
   type TaskWork,
 } from "./cluster-tasks.ts";
@@ -65,6 +66,8 @@ export interface NewTask {
   readonly partition: number;
   readonly id?: string;
   readonly work?: TaskWork;
+  /** Instead of the work as JSON: a value as it is. */
+  readonly value?: string;
 }
 
 let clusters = 0;
@@ -181,6 +184,7 @@ export class Cluster implements AsyncDisposable {
       node,
       record: this.#path("effects.log"),
       checks: this.#path("checks.log"),
+      journal: this.#path("journal.log"),
       gates: this.#path("gates"),
       check: more.check ?? this.#options.check ?? "truth",
       onUnknown: this.#options.onUnknown ?? "park",
@@ -261,9 +265,9 @@ export class Cluster implements AsyncDisposable {
   async produce(tasks: readonly NewTask[]): Promise<string[]> {
     await this.#producer.send(
       this.topic,
-      tasks.map(({ partition, id, work }) => ({
+      tasks.map(({ partition, id, work, value }) => ({
         partition,
-        value: JSON.stringify(work ?? {}),
+        value: value ?? JSON.stringify(work ?? {}),
         headers: (id === undefined ? {} : { "task-id": id }) as Record<string, string>,
       })),
     );
@@ -292,12 +296,12 @@ export class Cluster implements AsyncDisposable {
   }
 
   checks(): CheckLine[] {
-    const path = this.#path("checks.log");
-    if (!existsSync(path)) return [];
-    return readFileSync(path, "utf8")
-      .trimEnd()
-      .split("\n")
-      .map((line) => JSON.parse(line) as CheckLine);
+    return jsonLines<CheckLine>(this.#path("checks.log"));
+  }
+
+  /** Starts and aborts of one task, in their order over all processes. */
+  journal(taskId: string): JournalLine[] {
+    return jsonLines<JournalLine>(this.#path("journal.log")).filter((line) => line.taskId === taskId);
   }
 
   /** Judges the record against the task ids that were produced with one. */
@@ -372,6 +376,13 @@ export class Cluster implements AsyncDisposable {
     this.#reader[Symbol.dispose]();
     await this.#folder.remove();
   }
+}
+
+/** Lines that are complete; a missing file has none. */
+function jsonLines<T>(path: string): T[] {
+  if (!existsSync(path)) return [];
+  const lines = readFileSync(path, "utf8").split("\n").slice(0, -1);
+  return lines.map((line) => JSON.parse(line) as T);
 }
 
 const TASK_MODULE = join(ROOT, "test/support/cluster-task-module.ts");
