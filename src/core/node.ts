@@ -420,11 +420,11 @@ export class NodeCore {
       if (peer.connection !== SELF)
         this.ctx.emit({ type: "disconnect", connection: peer.connection, reason: "deposed" });
     }
-    const complete = this.leader.state.active;
+    const complete = this.leader.state.active || this.leader.activation.selfMerged;
     this.leader = null;
     this.#loop = [];
     this.member.detach(now);
-    // What was activated is complete; a half merged state is nobody's (R5).
+    // A state that was complete before the merge still is: merging only adds. Any other half merged state is nobody's (R5).
     if (!complete) this.replica.appliedEpoch = 0;
   }
 

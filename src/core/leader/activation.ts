@@ -45,6 +45,11 @@ export class Activation {
     else leader.replica.clear(); // R5: nothing of a node outside the last set is taken for the cell's state
   }
 
+  /** Whether this node itself is of the last set and was complete when it was elected. */
+  get selfMerged(): boolean {
+    return this.#leader.peers.get(this.#leader.ctx.incarnation)?.merged === true;
+  }
+
   /** The last state chunk of a peer arrived: its table and bits are in ours. */
   merged(peer: Peer): void {
     peer.merged = true;

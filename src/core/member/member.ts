@@ -260,6 +260,7 @@ export class Member {
     const { state } = this;
     return (
       state.draining &&
+      !state.writesAnything() &&
       state.group === "out" &&
       state.running === 0 &&
       !state.hasFinished() &&

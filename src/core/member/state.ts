@@ -324,7 +324,11 @@ export class MemberState {
     if (tasks.size === 0) this.retained.delete(pid);
   }
 
-  get runsAnything(): boolean {
-    return this.running > 0;
+  /** A record is on its way to the dead-letter or parked topic. */
+  writesAnything(): boolean {
+    for (const window of this.windows.values()) if (window.writing > 0) return true;
+    for (const tasks of this.retained.values())
+      for (const task of tasks.values()) if (task.state === State.writing) return true;
+    return false;
   }
 }
