@@ -16,21 +16,34 @@ export function changeInSync(leader: LeaderState, disconnectedAt: ReadonlyMap<In
   const stay = leader.inSync.filter((incarnation) => !mustLeave(leader, disconnectedAt, incarnation, now));
   let next: Incarnation[] = stay;
   for (const peer of leader.peers.values()) {
-    if (joins(leader, peer) && !next.includes(peer.incarnation)) next = leader.withMember(next, peer.incarnation);
+    if (joins(leader, peer, now) && !next.includes(peer.incarnation)) next = leader.withMember(next, peer.incarnation);
   }
   if (next.length < minInSync) {
     // Too few are left: a dead one is replaced in the same write by a joiner, or nobody leaves.
     next = [...leader.inSync];
     for (const peer of leader.peers.values())
-      if (joins(leader, peer) && !next.includes(peer.incarnation)) next = leader.withMember(next, peer.incarnation);
+      if (joins(leader, peer, now) && !next.includes(peer.incarnation))
+        next = leader.withMember(next, peer.incarnation);
   }
   if (sameSet(next, leader.inSync)) return;
   leader.pendingSet = next;
   leader.ctx.emit({ type: "write-in-sync", epoch: leader.epoch, incarnations: next, version: leader.inSyncVersion });
 }
 
-function joins(leader: LeaderState, peer: Peer): boolean {
-  return peer.standing === "synced" && !peer.draining && peer.applied >= leader.released;
+/**
+ * A late peer has all that was released, since nothing is released without a member's acknowledgement: so that alone
+ * would put a stopped member back into the set in the very write that is to remove it.
+ */
+function joins(leader: LeaderState, peer: Peer, now: number): boolean {
+  return peer.standing === "synced" && !peer.draining && peer.applied >= leader.released && !isLate(leader, peer, now);
+}
+
+/** It owes an acknowledgement, or any sign of life, for too long. The leader itself is never late. */
+function isLate(leader: LeaderState, peer: Peer, now: number): boolean {
+  if (peer.connection === SELF) return false;
+  const { inSyncEvictionMs, heartbeatMs } = leader.ctx.settings;
+  if (peer.applied < leader.seq && now - peer.behindSince >= inSyncEvictionMs) return true;
+  return now - peer.lastFrameAt >= inSyncEvictionMs + heartbeatMs;
 }
 
 function mustLeave(
@@ -48,8 +61,7 @@ function mustLeave(
   }
   if (peer.connection === SELF) return false;
   if (peer.draining) return peer.holdsNothing && leader.inSync.length > minInSync; // R22
-  if (peer.applied < leader.seq && now - peer.behindSince >= inSyncEvictionMs) return true;
-  return now - peer.lastFrameAt >= inSyncEvictionMs + leader.ctx.settings.heartbeatMs;
+  return isLate(leader, peer, now);
 }
 
 export function sameSet(a: readonly Incarnation[], b: readonly Incarnation[]): boolean {
