@@ -275,7 +275,7 @@ export class NodeCore {
         this.#delta(message.delta, now);
         return;
       case "state-chunk":
-        if (message.purpose === "sync") this.#syncChunk(message);
+        if (message.purpose === "sync") this.#syncChunk(message, now);
         return;
       case "state-request":
         for (const chunk of this.replica.chunks(this.epoch, "merge", this.replica.appliedSeq, false))
@@ -299,9 +299,16 @@ export class NodeCore {
   }
 
   /** The leader's state replaces ours, or is added to it where ours went into it (R5). */
-  #syncChunk(chunk: StateChunkMessage): void {
+  #syncChunk(chunk: StateChunkMessage, now: number): void {
     if (chunk.first && chunk.replace) this.replica.clear();
-    this.replica.addChunk(chunk);
+    const refusal = this.replica.addChunk(chunk);
+    if (refusal !== "") {
+      this.replica.appliedEpoch = 0; // incomplete until a sync goes through
+      this.ctx.counters.refusedMessages++;
+      this.ctx.log("warn", `a state chunk was refused (${refusal}): attaching anew`);
+      this.#dropLink(now);
+      return;
+    }
     if (!chunk.last) return;
     this.replica.appliedEpoch = chunk.epoch;
     this.replica.appliedSeq = chunk.seq;

@@ -3,7 +3,7 @@
  * The leader changes it directly; everybody else applies its deltas in order, each once. A sync replaces all of it, a
  * merge (activation) adds to it.
  */
-import { estimateParameters, RotatingBloomFilter } from "../../native-ish/bloom.ts";
+import { BloomError, estimateParameters, RotatingBloomFilter } from "../../native-ish/bloom.ts";
 import type { PartitionId } from "./identity.ts";
 import {
   FRESH_FLAG,
@@ -117,8 +117,21 @@ export class Replica {
     yield { ...base, first: false, last: true, watermarks: [], rows: [], generations: [], segments: [] };
   }
 
-  /** Adds a chunk: rows by the merge rule, bits by OR, watermarks by maximum. After `clear` that is a plain copy. */
-  addChunk(chunk: StateChunkMessage): void {
+  /**
+   * Adds a chunk: rows by the merge rule, bits by OR, watermarks by maximum. After `clear` that is a plain copy.
+   * "" when it was taken, else why a chunk from outside was not (nothing of its filter part was applied then).
+   */
+  addChunk(chunk: StateChunkMessage): string {
+    try {
+      this.#add(chunk);
+      return "";
+    } catch (error) {
+      if (error instanceof BloomError) return error.message;
+      throw error;
+    }
+  }
+
+  #add(chunk: StateChunkMessage): void {
     for (const row of chunk.watermarks) this.#mergeWatermark(row);
     for (const rows of chunk.rows) this.table.merge(rows);
     for (const generation of chunk.generations) {

@@ -12,6 +12,8 @@ const TASK_ID_BYTES_MAX = 256;
 const DEFAULT_HEADER = "task-id";
 
 const decoder = new TextDecoder();
+const strictDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const DIGEST_PREFIX = "sha256:";
 const encoder = new TextEncoder();
 
 export function textOf(bytes: Uint8Array): string {
@@ -19,15 +21,29 @@ export function textOf(bytes: Uint8Array): string {
 }
 
 function bounded(id: string): string {
-  if (id.length * 3 <= TASK_ID_BYTES_MAX) return id;
+  const looksLikeDigest = id.startsWith(DIGEST_PREFIX); // an id must not be able to pass for another one's digest
+  if (id.length * 3 <= TASK_ID_BYTES_MAX && !looksLikeDigest) return id;
   const bytes = encoder.encode(id);
-  if (bytes.length <= TASK_ID_BYTES_MAX) return id;
-  return `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+  return bytes.length <= TASK_ID_BYTES_MAX && !looksLikeDigest ? id : digestOf(bytes);
 }
 
-/** An empty id names nothing: two records with an empty header are not the same task. */
+function digestOf(bytes: Uint8Array): string {
+  return DIGEST_PREFIX + createHash("sha256").update(bytes).digest("hex");
+}
+
+/**
+ * An empty id names nothing: two records with an empty header are not the same task. Bytes that are not UTF-8 are named
+ * by their digest, since decoding would make different bytes the same text, which then counts as exact evidence.
+ */
 function fromBytes(bytes: Uint8Array | null | undefined): string | null {
-  return bytes === null || bytes === undefined || bytes.length === 0 ? null : bounded(textOf(bytes));
+  if (bytes === null || bytes === undefined || bytes.length === 0) return null;
+  let text: string;
+  try {
+    text = strictDecoder.decode(bytes);
+  } catch {
+    return digestOf(bytes);
+  }
+  return bounded(text);
 }
 
 /** `onProblem` hears of a user's function that throws or answers something else than a text: the record then names no task. */

@@ -132,7 +132,7 @@ export class Leader {
         if (this.state.mayAct(now)) this.#questions.answered(this.state, peer, message.items, now);
         break;
       case "state-chunk":
-        this.#stateChunk(peer, message);
+        this.#stateChunk(peer, message, now);
         break;
       default:
         this.#ctx.counters.refusedMessages++;
@@ -140,11 +140,16 @@ export class Leader {
     peer.lastFrameAt = now; // when it was processed: the quarantine counts from here (R12)
   }
 
-  #stateChunk(peer: Peer, chunk: StateChunkMessage): void {
+  #stateChunk(peer: Peer, chunk: StateChunkMessage, now: number): void {
     if (chunk.purpose !== "merge" || this.activation.phase === "active") return;
     if (!this.state.lastSet.includes(peer.incarnation) || peer.stateEpoch === 0) return; // R5
     if (this.activation.phase !== "merging") return; // too late: it gets the pushed state instead
-    this.state.replica.addChunk(chunk);
+    const refusal = this.state.replica.addChunk(chunk);
+    if (refusal !== "") {
+      this.#ctx.log("warn", `a state chunk of ${peer.incarnation} was refused: ${refusal}`);
+      this.#dismiss(peer.incarnation, "evicted", now);
+      return;
+    }
     if (chunk.last) this.activation.merged(peer);
   }
 

@@ -70,7 +70,8 @@ export class Commits {
   nextAt(): number {
     if (this.#inFlight !== null || this.#generationOver || this.#barrier || this.#state.group !== "in") return Infinity;
     for (const window of this.#state.windows.values()) {
-      if (worthCommitting(window)) return this.#lastAt + this.#state.ctx.settings.commitIntervalMs;
+      if (worthCommitting(window, this.#state.ctx.settings.uncommittedSpanMax))
+        return this.#lastAt + this.#state.ctx.settings.commitIntervalMs;
     }
     return Infinity;
   }
@@ -79,7 +80,7 @@ export class Commits {
     const span = this.#state.ctx.settings.uncommittedSpanMax;
     for (const window of this.#state.windows.values()) {
       if (!window.infoKnown || window.stopped !== "") continue;
-      if (!window.anchored || claimsWaitForCeiling(window) || window.committable - window.committed >= span / 4)
+      if (!window.anchored || raisesCeiling(window, span) || window.committable - window.committed >= span / 4)
         return true;
     }
     return false;
@@ -91,7 +92,7 @@ export class Commits {
     const sent: InFlight["windows"][number][] = [];
     for (const window of state.windows.values()) {
       if (!window.infoKnown && !window.anchored) continue; // `from` is not known yet: nothing of ours may be written
-      if (!worthCommitting(window)) continue;
+      if (!worthCommitting(window, this.#state.ctx.settings.uncommittedSpanMax)) continue;
       const position = Math.max(window.committable, window.committed);
       const ceiling = reserve(window, position, state.ctx.settings.uncommittedSpanMax);
       window.ceilingSent = ceiling;
@@ -144,15 +145,21 @@ export class Commits {
   }
 }
 
-function worthCommitting(window: PartitionWindow): boolean {
+function worthCommitting(window: PartitionWindow, spanMax: number): boolean {
   if (window.stopped !== "" && window.committable === window.committed) return false;
   if (!window.infoKnown && !window.anchored) return false;
   return (
     !window.anchored ||
     window.committable > window.committed ||
     window.finalsSinceCommit > 0 ||
-    claimsWaitForCeiling(window)
+    raisesCeiling(window, spanMax)
   );
+}
+
+/** Claims wait for the ceiling and a commit now would raise it: at the full span only finished work does. */
+function raisesCeiling(window: PartitionWindow, spanMax: number): boolean {
+  if (!claimsWaitForCeiling(window)) return false;
+  return reserve(window, Math.max(window.committable, window.committed), spanMax) > window.ceilingAcked;
 }
 
 /**
