@@ -15,6 +15,8 @@ export const DIRTY_FLAG = 0x08;
 export const FRESH_FLAG = 0x10; // unseen at the leader: the member tests its own filter (S2, the union)
 export const FREE_FLAG = 0x20; // no holder
 export const MAYBE_FLAG = 0x40; // dirty on the word of a Bloom bit alone (R20)
+/** All of them: what a receiver lets through beside a phase. */
+export const PHASE_FLAGS = DIRTY_FLAG | FRESH_FLAG | FREE_FLAG | MAYBE_FLAG;
 
 /** The leader's answer about one task. */
 export const Verdict = {

@@ -5,9 +5,7 @@
  * One file, though long: it is one table, and it changes when the message types do.
  */
 import {
-  DIRTY_FLAG,
-  FREE_FLAG,
-  FRESH_FLAG,
+  PHASE_FLAGS,
   PHASE_MASK,
   Phase,
   Verdict,
@@ -46,7 +44,6 @@ import {
 
 const U32_MAX = 0xffff_ffff;
 const PHASE_MAX = Math.max(...Object.values(Phase));
-const PHASE_FLAGS = DIRTY_FLAG | FRESH_FLAG | FREE_FLAG;
 const VERDICT_MAX = Math.max(...Object.values(Verdict));
 
 const pid = field.integer(0, U32_MAX);

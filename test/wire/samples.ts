@@ -1,6 +1,6 @@
 /** Arbitrary peer messages of every kind, consistent as the core makes them. */
 import fc from "fast-check";
-import type { Offsets, PeerMessage } from "../../src/core/messages.ts";
+import { PHASE_FLAGS, type Offsets, type PeerMessage } from "../../src/core/messages.ts";
 import { OFFSET_MAX } from "../../src/wire/limits.ts";
 import type { Kind, MessageOf } from "../../src/wire/schema.ts";
 
@@ -45,9 +45,10 @@ function offsets(count: number): fc.Arbitrary<Offsets> {
 const none8 = new Uint8Array(0);
 const none32 = new Uint32Array(0);
 const flag01 = fc.integer({ min: 0, max: 1 });
+/** Every phase with every combination of the flags that the core knows. */
 const phaseByte = fc
-  .tuple(fc.integer({ min: 0, max: 5 }), fc.integer({ min: 0, max: 7 }))
-  .map(([p, f]) => p | (f << 3));
+  .tuple(fc.integer({ min: 0, max: 5 }), fc.integer({ min: 0, max: PHASE_FLAGS }))
+  .map(([phase, flags]) => phase | (flags & PHASE_FLAGS));
 
 function questionFields(count: number) {
   return {
