@@ -17,6 +17,8 @@ export interface TaskWork {
   readonly ms?: number;
   /** Never ends, whatever its signal says. */
   readonly hang?: boolean;
+  /** Has its effect, and then waits for this gate: nobody hears of it meanwhile. */
+  readonly gateAfter?: string;
   /** After the effect: the handler returns only when the test opens the gate of this name. */
   readonly linger?: string;
   /** What a check says about this task, whatever the cell's mode; a mode of "none" stays without one. */
@@ -59,6 +61,12 @@ export function clusterTasks(setting: TaskSetting): TaskDefinition<TaskWork> {
   };
   const journal = (what: JournalLine["what"], taskId: string): void =>
     appendFileSync(setting.journal, `${JSON.stringify({ what, taskId, node: setting.node })}\n`);
+  const passGate = async (gate: string, signal: AbortSignal): Promise<void> => {
+    while (!existsSync(join(setting.gates, gate))) {
+      signal.throwIfAborted();
+      await Bun.sleep(GATE_POLL_MS);
+    }
+  };
   const definition: TaskDefinition<TaskWork> = {
     topic: setting.topic,
     onUnknown: setting.onUnknown,
@@ -69,10 +77,7 @@ export function clusterTasks(setting: TaskSetting): TaskDefinition<TaskWork> {
       const line = { taskId: task.id, node: setting.node, pid: process.pid, token: token.toString() };
       writer.append({ ...line, kind: "start" });
       if (attempt <= fail) throw new Error(`attempt ${attempt} was told to fail`);
-      while (gate !== undefined && !existsSync(join(setting.gates, gate))) {
-        signal.throwIfAborted();
-        await Bun.sleep(GATE_POLL_MS);
-      }
+      if (gate !== undefined) await passGate(gate, signal);
       if (ms > 0) await Bun.sleep(ms);
       if (hang) await new Promise(() => undefined);
       signal.throwIfAborted();
