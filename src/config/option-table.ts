@@ -185,9 +185,9 @@ export const nodeOptions = {
     secret: true,
     description: "digest credentials at ZooKeeper, as user:password",
   }),
-  kafkaSessionMs: ms(SERVERS, 30_000, "a member of the consumer group that is silent this long loses its partitions"),
+  kafkaSessionMs: ms(SERVERS, 18_000, "a member of the consumer group that is silent this long loses its partitions"),
   kafkaRebalanceMs: ms(SERVERS, 60_000, "how long a rebalance waits for the members of the group"),
-  kafkaHeartbeatMs: ms(SERVERS, 3_000, "between two heartbeats to the consumer group"),
+  kafkaHeartbeatMs: ms(SERVERS, 2_000, "between two heartbeats to the consumer group"),
   fetchWaitMs: ms(SERVERS, 200, "how long one fetch waits for records; bounds how fast a paused partition resumes"),
   fetchBytesMax: bound(SERVERS, "bytes", 1_048_576, "bytes of one partition in one fetch"),
 
