@@ -14,7 +14,7 @@ test("A3: the owner dies while its grant is at the leader only; the entry stays,
   const crashedAt = cell.now;
   losesNothing(cell);
   cell.dropLinks("other"); // frames are lost only with their link
-  cell.advance(10_000);
+  cell.advance(12_000);
   expect(cell.assignment[0]).toBe("other");
   expect(stateAt(cell, "other")).toBe("doubtful");
   expect(entryAt(cell, "leader")).toBe("granted to owner");

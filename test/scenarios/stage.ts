@@ -5,12 +5,14 @@
  */
 import { expect } from "bun:test";
 import { nodeIdOf } from "../../src/core/identity.ts";
-import { Phase, type PeerMessage } from "../../src/core/messages.ts";
+import { Phase, Verdict, type PeerMessage } from "../../src/core/messages.ts";
 import { State } from "../../src/core/member/window.ts";
 import { Cell, hashOf, type CellOptions, type Run } from "../support/cell.ts";
 
 export const LEASE_MS = 3_000;
 export const SESSION_MS = 6_000;
+/** The group's session is longer, so that an election is over before the partitions of a dead node move. */
+export const GROUP_SESSION_MS = 10_000;
 export const EFFECT_SETTLE_MS = 2_000;
 /** Lease, isolation grace and margin of the default settings: a silent node counts as gone after it (R12). */
 export const QUARANTINE_MS = 16_000;
@@ -23,6 +25,7 @@ export interface StageOptions extends CellOptions {
 export function stage(options: StageOptions = {}): Cell {
   const nodes = options.nodes ?? ["other", "owner", "leader", ...(options.spares ?? [])];
   const cell = new Cell({ ...options, nodes });
+  cell.groupSessionMs = GROUP_SESSION_MS;
   cell.mayLead = (name) => name === "leader";
   cell.until("all in sync", () => cell.inSync.incarnations.length === nodes.length);
   cell.mayLead = () => true;
@@ -81,6 +84,8 @@ export const isCommitNoteAbove =
     message.kind === "report" && message.commits.some((note) => note.position > position);
 export const isReport: What = (message) => message.kind === "report";
 export const isVerdict: What = (message) => message.kind === "verdicts";
+export const isAdoption: What = (message) =>
+  message.kind === "verdicts" && message.batches.some(({ results }) => results.includes(Verdict.adopted));
 export const isDelta: What = (message) => message.kind === "delta";
 export const isAnswer: What = (message) => message.kind === "answer";
 export const isChunk: What = (message) => message.kind === "state-chunk";

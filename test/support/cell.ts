@@ -130,6 +130,8 @@ export class Cell {
   coordinatorDown = false;
   /** A broker that takes commits from whoever sends them, as real ones do for a partition that has moved. */
   takesStaleCommits = false;
+  /** When the group notices that a member is gone. */
+  groupSessionMs = SESSION_MS;
   /** How the next commits end; default committed. */
   commitOutcome: (node: string) => "committed" | "refused" | "unknown" | "lost" | "fatal" = () => "committed";
   messages = 0;
@@ -254,7 +256,10 @@ export class Cell {
     this.#closeLinks(node);
     const gone = node.incarnation;
     this.after(SESSION_MS, () => this.#sessionOver(gone));
-    this.after(SESSION_MS, () => this.rebalanceWithout(name));
+    this.after(this.groupSessionMs, () => {
+      if (this.node(name) === node) this.rebalanceWithout(name);
+      else this.rebalance(); // started again meanwhile: the group loses the old member only
+    });
   }
 
   /** The other nodes see that the process is gone (same kernel). */
@@ -290,7 +295,7 @@ export class Cell {
       this.#sessionOver(node.incarnation);
       this.#event(node, { type: "session", state: "suspended" });
     });
-    this.after(SESSION_MS, () => {
+    this.after(this.groupSessionMs, () => {
       if (node.cut) this.rebalanceWithout(name);
     });
   }
