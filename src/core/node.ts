@@ -24,6 +24,8 @@ const DIAL_TIMEOUT_MS = 3_000;
 const COMPETE_AGAIN_MS = 500;
 /** Turns of messages to itself within one step; more would mean a loop in the protocol. */
 const LOOP_MAX = 1_000;
+/** Proofs of death kept for a leadership of this node; the oldest goes first: its tasks then wait for the quarantine. */
+const DEATHS_MAX = 1_024;
 
 interface Link {
   readonly peer: Incarnation;
@@ -54,6 +56,8 @@ export class NodeCore {
   #competeNotBefore = 0; // after a resignation
   #noLeaderSince: number;
   #drainBegan = Infinity;
+  /** When this node proved which death (R12): who leads next needs it for the tasks of the leader that died. */
+  readonly #deaths = new Map<Incarnation, number>();
   #loop: { readonly toLeader: boolean; readonly message: PeerMessage }[] = [];
 
   constructor(settings: CoreSettings, random: () => number, now = 0) {
@@ -124,9 +128,12 @@ export class NodeCore {
         if (event.epoch === 0) this.#lastSetRead(event.inSync, now);
         else this.leader?.coordinator(event, now);
         return;
+      case "death-proven":
+        this.#deathProven(event.incarnation, now);
+        this.leader?.coordinator(event, now);
+        return;
       case "in-sync-written":
       case "watermarks-written":
-      case "death-proven":
         this.leader?.coordinator(event, now);
         return;
       case "drain":
@@ -417,7 +424,15 @@ export class NodeCore {
       send,
     );
     this.leader.coordinator({ type: "members", members: this.#members }, now);
+    for (const [incarnation, provenAt] of this.#deaths) this.leader.state.provenDead.set(incarnation, provenAt);
     this.member.attach(false, false);
+  }
+
+  #deathProven(incarnation: Incarnation, now: number): void {
+    if (this.#deaths.has(incarnation)) return;
+    const [oldest] = this.#deaths.keys();
+    if (oldest !== undefined && this.#deaths.size >= DEATHS_MAX) this.#deaths.delete(oldest);
+    this.#deaths.set(incarnation, now);
   }
 
   #depose(now: number, why: string): void {
