@@ -5,8 +5,30 @@ import type { Assignment } from "../task-log.ts";
 import { committedOffsets, EARLIEST, LATEST, listOffsets, type Membership } from "./kafkajs-hooks.ts";
 import { keyOf } from "./partition-positions.ts";
 import type { Ownership } from "./sticky-assigner.ts";
+import type { WakeUp } from "./wake-up.ts";
 
-export async function describeAssignment(group: ConsumerGroup, membership: Membership): Promise<Assignment> {
+const RETRY_MS = 100;
+
+/** Tries again while leaders are being elected, for `patienceMs`. @throws kafkajs's error, or the missing leader's */
+export async function describeAssignment(
+  group: ConsumerGroup,
+  membership: Membership,
+  patienceMs: number,
+  stop: WakeUp,
+): Promise<Assignment> {
+  const startedMs = performance.now();
+  for (;;) {
+    try {
+      return await describeOnce(group, membership);
+    } catch (error) {
+      if (performance.now() - startedMs > patienceMs) throw error;
+    }
+    await stop.rest(RETRY_MS);
+    await group.cluster.refreshMetadata();
+  }
+}
+
+async function describeOnce(group: ConsumerGroup, membership: Membership): Promise<Assignment> {
   const assigned = group.assigned();
   const [committed, starts, ends] = await Promise.all([
     committedOffsets(group),

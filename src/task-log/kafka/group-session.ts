@@ -14,7 +14,7 @@ import type { Consumer } from "kafkajs";
 import type Cluster from "kafkajs/src/cluster";
 import type ConsumerGroup from "kafkajs/src/consumer/consumerGroup";
 import { describeError } from "../../errors.ts";
-import type { Assignment, CommitOutcome, ConsumerOptions, PartitionCommit } from "../task-log.ts";
+import type { CommitOutcome, ConsumerOptions, PartitionCommit } from "../task-log.ts";
 import { describeAssignment, ownershipOf } from "./assignment.ts";
 import { CLIENT_RETRY, createClient, endsWithin, type KafkaClient, type KafkaConnection } from "./client.ts";
 import { commitInGeneration } from "./commit.ts";
@@ -37,7 +37,6 @@ import { WakeUp } from "./wake-up.ts";
 
 const CLOSE_MS = 5_000;
 const LEAVE_MS = 2_000;
-const DESCRIBE_RETRY_MS = 100;
 const METADATA_MAX_AGE_MS = 60_000;
 const RETRIES = 6;
 const FETCH_FAILURES_MAX = 3;
@@ -190,7 +189,9 @@ export class GroupSession implements GroupHooks {
     this.#throwIfSuspended();
 
     const membership = captureMembership(group);
-    const assignment = await this.#describeAssignment(group, membership);
+    // No heartbeat is sent meanwhile: no longer than the group has patience with a silent member.
+    const patienceMs = this.#options.sessionTimeoutMs / 3;
+    const assignment = await describeAssignment(group, membership, patienceMs, this.#stopWakeUp);
     this.#throwIfSuspended();
     this.#membership = membership;
     this.#ownership = ownershipOf(assignment);
@@ -257,20 +258,6 @@ export class GroupSession implements GroupHooks {
   }
 
   // ---- helpers
-
-  /** Tries again while leaders are being elected, as long as the group has patience with a silent member. */
-  async #describeAssignment(group: ConsumerGroup, membership: Membership): Promise<Assignment> {
-    const startedMs = performance.now();
-    for (;;) {
-      try {
-        return await describeAssignment(group, membership);
-      } catch (error) {
-        if (this.#suspended || performance.now() - startedMs > this.#options.sessionTimeoutMs / 3) throw error;
-      }
-      await this.#stopWakeUp.rest(DESCRIBE_RETRY_MS);
-      await group.cluster.refreshMetadata();
-    }
-  }
 
   #change(change: () => void): void {
     if (this.#lateChanges === null) change();

@@ -137,6 +137,9 @@ async function writeStorage(folder: string, ports: Ports, options: KafkaOptions)
     "transaction.state.log.min.isr": "1",
     "group.initial.rebalance.delay.ms": "0",
     "group.min.session.timeout.ms": "1000",
+    // A restarted broker waits until the controller has forgotten the one that was killed.
+    "broker.session.timeout.ms": "1500",
+    "broker.heartbeat.interval.ms": "300",
     "num.network.threads": "2",
     "num.io.threads": "2",
     "log.cleaner.dedupe.buffer.size": "2097152",

@@ -461,7 +461,11 @@ test("an error of a handler is fatal, says which, and leaves the group at once",
   recorder.whenAssigned = async () => {
     throw new Error("a bug in the caller");
   };
-  const failing = log.consumer({ ...quickOptions("bug", [topic]), sessionTimeoutMs: 60_000 });
+  const failing = log.consumer({
+    ...quickOptions("bug", [topic]),
+    sessionTimeoutMs: 60_000,
+    rebalanceTimeoutMs: 60_000,
+  });
   started.push(failing);
   await failing.start(recorder);
   await recorder.until("the end", () => recorder.fatals.length > 0);
