@@ -98,6 +98,10 @@ function takeRecords(state: MemberState, window: PartitionWindow, batch: Deliver
     const payloadHi = payloads === null ? 0 : payloads[2 * i]!;
     const payloadLo = payloads === null ? 0 : payloads[2 * i + 1]!;
     window.add(offset, hashes[2 * i]!, hashes[2 * i + 1]!, id, payloadHi, payloadLo);
+  }
+  // Only now, with every record in its slot: what is settled here moves the committable position over what seems a gap.
+  for (let i = 0; i < offsets.length; i++) {
+    const offset = offsets[i]!;
     if (offset < window.watermark && window.infoKnown) settleBelowWatermark(state, window, offset, now);
     else if (bitAt(window.readFinals, offset - window.readPosition)) settleByBitmap(state, window, offset, now);
     const task = retained?.get(offset);
