@@ -4,6 +4,7 @@
  */
 import type { PartitionId } from "../identity.ts";
 import { NumberList } from "../offsets.ts";
+import { bitAt } from "./metadata.ts";
 
 /**
  * Where a task stands at this node:
@@ -234,17 +235,26 @@ export class PartitionWindow {
     if (end > this.base) this.base = end;
   }
 
-  /** Bitmap of final offsets at or above the position, for the commit metadata and the partition report. */
+  /**
+   * Bitmap of final offsets at or above the position, for the commit metadata and the partition report. What is not
+   * delivered yet keeps the bits of the commit that this owner began from (R15).
+   */
   finalsAbove(position: number, bytesMax: number): Uint8Array {
-    const end = Math.min(this.fetchPosition, position + 8 * bytesMax);
+    const known = Math.max(this.fetchPosition, this.readPosition + 8 * this.readFinals.length);
+    const end = Math.min(known, position + 8 * bytesMax);
     let last = -1;
     const bits = new Uint8Array(Math.max(0, Math.ceil((end - position) / 8)));
     for (let at = position; at < end; at++) {
-      if (this.states[at & this.#mask]! < State.executed) continue;
+      if (!this.#finalAt(at)) continue;
       bits[(at - position) >> 3]! |= 1 << ((at - position) & 7);
       last = at - position;
     }
     return bits.subarray(0, last < 0 ? 0 : (last >> 3) + 1);
+  }
+
+  #finalAt(offset: number): boolean {
+    if (offset < this.fetchPosition) return this.states[offset & this.#mask]! >= State.executed;
+    return bitAt(this.readFinals, offset - this.readPosition);
   }
 
   /** Once a turn: since when the lowest unfinished task holds up the watermark. */
