@@ -16,12 +16,13 @@ import type {
 } from "../task-log.ts";
 import { endsWithin, type KafkaConnection } from "./client.ts";
 import { GroupSession } from "./group-session.ts";
-import { isHopeless } from "./kafka-errors.ts";
+import { isBusy, isHopeless } from "./kafka-errors.ts";
 import { HandlerFailure, MissingTopics, type Past, type SessionHandlers, TopicAppeared } from "./session-types.ts";
 import { NO_OWNERSHIP } from "./sticky-assigner.ts";
 
 const BACKOFF_MIN_MS = 100;
 const BACKOFF_MAX_MS = 2_000;
+const BUSY_TRIES_UNSAID = 3;
 
 export class KafkaConsumer implements TaskConsumer {
   readonly #connection: KafkaConnection;
@@ -174,6 +175,7 @@ export class KafkaConsumer implements TaskConsumer {
   #report(handlers: ConsumerHandlers, error: Error, failures: number): void {
     if (error instanceof TopicAppeared) return;
     if (error instanceof MissingTopics && error.topics.length > 0) this.#reportMissing(handlers, error.topics);
+    if (isBusy(error) && failures < BUSY_TRIES_UNSAID) return; // a broker that has just started reads its groups first
     handlers.onWarning(
       `Kafka ${this.#connection.brokers.join(",")}: group ${this.#options.groupId} cannot be read: ` +
         `${describeError(error)} (try ${failures + 1}; trying again)`,

@@ -47,6 +47,7 @@ class KafkaTaskLog implements TaskLog {
 
   consumer(options: ConsumerOptions): TaskConsumer {
     this.#assertOpen();
+    assertConsumerOptions(options);
     const consumer: TaskConsumer = new KafkaConsumer(this.#connection, options, () => this.#consumers.delete(consumer));
     this.#consumers.add(consumer);
     return consumer;
@@ -78,4 +79,16 @@ class KafkaTaskLog implements TaskLog {
   #assertOpen(): void {
     if (this.#closed) throw new VouchError("closed", "the task log was closed");
   }
+}
+
+function assertConsumerOptions({ groupId, topics, heartbeatIntervalMs, sessionTimeoutMs }: ConsumerOptions): void {
+  const violations: string[] = [];
+  if (groupId === "") violations.push("consumer group: expected an id, got an empty text");
+  if (topics.length === 0) violations.push("topics: expected at least one, got none");
+  if (heartbeatIntervalMs >= sessionTimeoutMs) {
+    violations.push(
+      `group heartbeat: expected less than the session of ${sessionTimeoutMs} ms, got ${heartbeatIntervalMs} ms`,
+    );
+  }
+  if (violations.length > 0) throw new ConfigurationError(violations);
 }

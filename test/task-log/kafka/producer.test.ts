@@ -119,6 +119,11 @@ test("brokers that are no host:port are a configuration error", () => {
   }
 });
 
+test("a consumer whose options contradict each other is a configuration error that names all of them", () => {
+  const options = { ...quickOptions("", []), heartbeatIntervalMs: 6_000 };
+  expect(() => log.consumer(options)).toThrow(/3 configuration error/);
+});
+
 test("a closed task log opens nothing more", async () => {
   const closed = openKafkaTaskLog({ brokers: [kafka.brokers], clientId: "x", onWarning: () => undefined });
   await closed.close();
