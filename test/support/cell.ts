@@ -82,6 +82,7 @@ export class CellNode {
   cutFromCoordinator = false;
   deaf = false; // the group's events (revoked, assigned) do not reach it; it goes on with what it had
   inGroup = false;
+  kicked = false; // thrown out of the group: its client joins again when it can
   joinedGeneration = -1;
   ownerships = new Map<number, { ownership: number; position: number; paused: boolean; generation: number }>();
   readonly queue: CoreEvent[] = []; // events that wait while it is paused
@@ -378,7 +379,10 @@ export class Cell {
 
   rebalanceWithout(name: string): void {
     const node = this.nodes.get(name);
-    if (node !== undefined) node.inGroup = false;
+    if (node !== undefined && node.inGroup) {
+      node.inGroup = false;
+      node.kicked = true;
+    }
     this.rebalance();
   }
 
@@ -482,6 +486,7 @@ export class Cell {
       this.#coordinatorContact(node);
       this.#event(node, { type: "watchdog", healthyUntil: this.now + 1_000 });
       this.#event(node, { type: "tick" });
+      this.#joinAgain(node);
       this.#fetch(node);
     }
     this.after(20, () => this.#tick(node));
@@ -570,7 +575,7 @@ export class Cell {
         return;
       case "resign":
         this.after(LATENCY_MS, () => {
-          if (this.#leader?.node !== node || this.#leader.epoch !== effect.epoch) return;
+          if (!this.#answers(node) || this.#leader?.node !== node || this.#leader.epoch !== effect.epoch) return;
           this.#leader = null;
           this.#toAll({ type: "leader", leader: null });
         });
@@ -799,10 +804,21 @@ export class Cell {
     // A member that does not finish its barrier (paused) is thrown out of the group after its session.
     this.after(SESSION_MS, () => {
       if (this.#joinGeneration !== generation || this.#joining.size === 0) return;
-      for (const name of this.#joining) this.node(name).inGroup = false;
+      for (const name of this.#joining) {
+        this.node(name).inGroup = false;
+        this.node(name).kicked = true;
+      }
       this.#joining.clear();
       this.rebalance();
     });
+  }
+
+  #joinAgain(node: CellNode): void {
+    if (!node.kicked || node.cut || node.deaf) return;
+    node.kicked = false;
+    if (node.core.member.state.group !== "in") return;
+    node.inGroup = true;
+    this.rebalance();
   }
 
   readonly #joining = new Set<string>();
