@@ -379,6 +379,7 @@ export class NodeCore {
     if (
       this.#competing ||
       now < this.#competeAt ||
+      now < this.#competeNotBefore ||
       this.leader !== null ||
       this.#session !== "connected" ||
       !this.#leaderHeard
@@ -403,6 +404,7 @@ export class NodeCore {
       this.ctx.emit({ type: "resign", epoch }); // won for a session or epoch that is over
       return;
     }
+    this.#competeAt = Infinity; // the coordinator may have named us before it told the outcome
     this.#dropLink(now);
     this.#acceptEpoch(epoch, now);
     this.ctx.counters.elections++;
