@@ -13,12 +13,14 @@ import type { PartitionWindow } from "./window.ts";
 interface InFlight {
   readonly number: number;
   readonly generation: number;
+  readonly epoch: number; // accepted when it was sent
   readonly last: boolean; // the one of the revoke barrier
   readonly windows: readonly {
     readonly pid: PartitionId;
     readonly ownership: number;
     readonly position: number;
     readonly ceiling: number;
+    readonly anchors: boolean; // it carries what the leader told about the partition
   }[];
 }
 
@@ -79,6 +81,7 @@ export class Commits {
   #urgent(): boolean {
     const span = this.#state.ctx.settings.uncommittedSpanMax;
     for (const window of this.#state.windows.values()) {
+      if (window.needsProof) return true;
       if (!window.infoKnown || window.stopped !== "") continue;
       if (!window.anchored || raisesCeiling(window, span) || window.committable - window.committed >= span / 4)
         return true;
@@ -91,7 +94,6 @@ export class Commits {
     const commits: CommitEntry[] = [];
     const sent: InFlight["windows"][number][] = [];
     for (const window of state.windows.values()) {
-      if (!window.infoKnown && !window.anchored) continue; // `from` is not known yet: nothing of ours may be written
       if (!worthCommitting(window, this.#state.ctx.settings.uncommittedSpanMax)) continue;
       const position = Math.max(window.committable, window.committed);
       const ceiling = reserve(window, position, state.ctx.settings.uncommittedSpanMax);
@@ -100,13 +102,15 @@ export class Commits {
       window.commitDirty = false;
       window.finalsSinceCommit = 0;
       commits.push({ pid: window.pid, position, metadata: metadataOf(state, window, position, ceiling) });
-      sent.push({ pid: window.pid, ownership: window.ownership, position, ceiling });
+      const anchors = window.infoKnown || window.anchored;
+      sent.push({ pid: window.pid, ownership: window.ownership, position, ceiling, anchors });
     }
     if (commits.length === 0) return;
     this.#lastAt = now;
-    this.#inFlight = { number: this.#next++, generation: state.generation, last, windows: sent };
+    const { generation, epoch } = state;
+    this.#inFlight = { number: this.#next++, generation, epoch, last, windows: sent };
     state.ctx.counters.commits++;
-    state.ctx.emit({ type: "commit", number: this.#inFlight.number, generation: state.generation, commits });
+    state.ctx.emit({ type: "commit", number: this.#inFlight.number, generation, commits });
   }
 
   /** The answer to the commit in flight. Only "committed" counts (R14). */
@@ -124,17 +128,18 @@ export class Commits {
     for (const sent of inFlight.windows) {
       const window = this.#state.windows.get(sent.pid);
       if (window === undefined || window.ownership !== sent.ownership) continue;
-      if (outcome === "committed") this.#committed(window, sent.position, sent.ceiling);
+      if (outcome === "committed") this.#committed(window, sent.position, sent.ceiling, sent.anchors);
       else window.commitDirty = true;
+      if (outcome === "committed" && inFlight.epoch === this.#state.epoch) window.confirmed = true;
       if (outcome === "fatal")
         stopPartition(this.#state, window, "commit-fatal", `the task log refuses commits: ${reason}`);
     }
     if (this.#barrier && !inFlight.last && outcome === "committed") this.#commit(now, true);
   }
 
-  #committed(window: PartitionWindow, position: number, ceiling: number): void {
+  #committed(window: PartitionWindow, position: number, ceiling: number, anchors: boolean): void {
     const state = this.#state;
-    window.anchored = true;
+    if (anchors) window.anchored = true;
     window.ceilingAcked = Math.max(window.ceilingAcked, ceiling);
     if (position > window.committed) {
       window.committed = position;
@@ -147,7 +152,8 @@ export class Commits {
 
 function worthCommitting(window: PartitionWindow, spanMax: number): boolean {
   if (window.stopped !== "" && window.committable === window.committed) return false;
-  if (!window.infoKnown && !window.anchored) return false;
+  if (window.needsProof) return true;
+  if (!window.infoKnown && !window.anchored) return false; // `from` is not known yet: nothing of ours may be written
   return (
     !window.anchored ||
     window.committable > window.committed ||
@@ -180,7 +186,7 @@ function metadataOf(state: MemberState, window: PartitionWindow, position: numbe
     topicGeneration: state.ctx.topic(window.pid).generation,
     clusterUuid: settings.clusterUuid,
     epoch: state.epoch,
-    from: window.from,
+    from: window.from < 0 ? window.readFrom : window.from,
     ceiling,
     leaderEpoch: window.leaderEpoch,
     finals: window.finalsAbove(position, BITMAP_BYTES_MAX),

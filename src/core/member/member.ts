@@ -51,7 +51,7 @@ export class Member {
     state.refusedThrough.clear();
     this.detach(now);
     state.voidUnstarted(now);
-    for (const window of state.windows.values()) window.infoKnown = false;
+    for (const window of state.windows.values()) window.doubtOwnership();
   }
 
   /** The leader welcomed this node on a new connection. */
@@ -135,6 +135,7 @@ export class Member {
         return;
       case "commit-result":
         this.commits.result(event.number, event.outcome, event.reason, now);
+        if (state.admitted) for (const window of state.windows.values()) this.#queuePartitionReport(window);
         this.#barrierThrough();
         return;
       case "partition-problem":
@@ -270,7 +271,7 @@ export class Member {
 
   #queuePartitionReport(window: PartitionWindow): void {
     const { state } = this;
-    if (window.reported) return;
+    if (window.reported || window.infoKnown || !window.confirmed) return;
     window.reported = true;
     const report: PartitionReport = {
       pid: window.pid,

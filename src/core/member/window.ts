@@ -90,6 +90,11 @@ export class PartitionWindow {
   ceilingFloor = 0; // the highest that was ever read, sent or told: it never falls
   infoKnown = false; // the leader answered the partition report in this epoch
   reported = false; // the partition report is under way
+  /**
+   * False after a higher epoch, until a commit in this group generation was acknowledged: only who certainly still owns
+   * the partition knows the last reserved ceiling, and a leader whose table was lost takes it from the report (R15).
+   */
+  confirmed = true;
   anchored = false; // an acknowledged commit of this ownership carries from and ceiling
   commitDirty = true; // something to commit
   finalsSinceCommit = 0;
@@ -160,6 +165,17 @@ export class PartitionWindow {
   idOf(offset: number): string | null {
     const slot = offset & this.#mask;
     return (this.flags[slot]! & HAS_ID) !== 0 ? (this.ids[slot] ?? null) : null;
+  }
+
+  /** A commit must show that this node still owns the partition; without metadata of ours there is no ceiling to tell. */
+  get needsProof(): boolean {
+    return !this.confirmed && this.stopped === "";
+  }
+
+  /** A higher epoch was accepted. */
+  doubtOwnership(): void {
+    this.infoKnown = false;
+    this.confirmed = !(this.anchored || this.ours);
   }
 
   /** Moves a covered task to a state and keeps the counts. */
