@@ -235,6 +235,21 @@ export class BloomBits {
     if (this.#unknownCount === 0) this.#unknown = undefined;
   }
 
+  /** Share of set bits, 0..1. */
+  get fill(): number {
+    return this.setBits / (this.words.length * 32);
+  }
+
+  /**
+   * How many distinct keys set so many bits on average: a block that holds a Poisson number of keys with mean m has
+   * the share 1 - exp(-m (1 - (1 - 1/512)^k)) of its bits set.
+   */
+  expectedKeys(): number {
+    // A full filter has no finite estimate; half a bit short of full is the usual correction.
+    const free = 1 - Math.min(this.fill, 1 - 0.5 / (this.words.length * 32));
+    return (-this.blocks * Math.log(free)) / (1 - (1 - 1 / BLOCK_BITS) ** this.k);
+  }
+
   /** Reads every block: milliseconds for a large filter, so not for each batch. */
   stats(capacity: number): BloomStats {
     const bits = this.words.length * 32;

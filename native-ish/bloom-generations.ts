@@ -18,6 +18,7 @@ import {
   BLOCK_BITS,
   type BloomParameters,
   checkParameters,
+  expectedFalsePositiveRate,
   GENERATIONS_MAX,
   requireInteger,
   sameParameters,
@@ -371,6 +372,15 @@ export class RotatingBloomFilter {
   /** Per generation, oldest first. Reads every block; meant for metrics at intervals. */
   stats(): (BloomStats & { readonly generationId: number })[] {
     return this.#table.held.map(({ id, bits }) => ({ generationId: id, ...bits.stats(this.capacity) }));
+  }
+
+  /**
+   * How full the open generation is, and the rate at which a new key would be called seen now over all of them: by the
+   * blocked formula, from counters. Costs the same for a filter of any size, unlike `stats`.
+   */
+  outlook(): { readonly fill: number; readonly falsePositiveRate: number } {
+    const rates = this.#table.held.map(({ bits }) => expectedFalsePositiveRate(this.parameters, bits.expectedKeys()));
+    return { fill: this.#table.open.bits.fill, falsePositiveRate: rates.reduce((sum, rate) => sum + rate, 0) };
   }
 
   /** For tests and golden vectors: the words of a generation, not to be written. */

@@ -242,6 +242,31 @@ describe("RotatingBloomFilter", () => {
     expect(unseen(left, randomPairs(1, 30))).toBeGreaterThan(20);
   });
 
+  test("the outlook, which reads no block, agrees with the count of all blocks", () => {
+    const filter = new RotatingBloomFilter({ ...parameters, capacity: 10_000, generationsMax: 3, openGenerationId: 1 });
+    expect(filter.outlook()).toEqual({ fill: 0, falsePositiveRate: 0 });
+    for (const [id, keys] of [10_000, 4_000, 20_000].entries()) {
+      if (id > 0) filter.rotate(id + 1);
+      filter.addMany(randomPairs(id + 1, keys));
+      const stats = filter.stats();
+      const counted = stats.reduce((sum, { falsePositiveRate }) => sum + falsePositiveRate, 0);
+      const { fill, falsePositiveRate } = filter.outlook();
+      expect(fill).toBe(stats.at(-1)!.fill);
+      expect(Math.abs(falsePositiveRate / counted - 1)).toBeLessThan(0.1);
+    }
+    const full = new RotatingBloomFilter({
+      blocks: 1,
+      k: 3,
+      seed: 1,
+      capacity: 9,
+      generationsMax: 1,
+      openGenerationId: 1,
+    });
+    full.addMany(randomPairs(1, 5_000));
+    expect(full.outlook().falsePositiveRate).toBeGreaterThan(0.99);
+    expect(full.outlook().falsePositiveRate).toBeLessThanOrEqual(1);
+  });
+
   test("is a ring of at least one and at most 16 generations", () => {
     expect(() => ring({ generationsMax: 0 })).toThrow(BloomParameterError);
     expect(() => ring({ generationsMax: 17 })).toThrow(BloomParameterError);
