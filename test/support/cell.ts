@@ -382,6 +382,7 @@ export class Cell {
     if (node !== undefined && node.inGroup) {
       node.inGroup = false;
       node.kicked = true;
+      node.joinedGeneration = -1; // it joins as a stranger: what it commits until then is fenced
     }
     this.rebalance();
   }
@@ -807,6 +808,7 @@ export class Cell {
       for (const name of this.#joining) {
         this.node(name).inGroup = false;
         this.node(name).kicked = true;
+        this.node(name).joinedGeneration = -1;
       }
       this.#joining.clear();
       this.rebalance();
