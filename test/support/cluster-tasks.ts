@@ -17,8 +17,6 @@ export interface TaskWork {
   readonly ms?: number;
   /** Never ends, whatever its signal says. */
   readonly hang?: boolean;
-  /** Has its effect, and then waits for this gate: nobody hears of it meanwhile. */
-  readonly gateAfter?: string;
   /** After the effect: the handler returns only when the test opens the gate of this name. */
   readonly linger?: string;
   /** What a check says about this task, whatever the cell's mode; a mode of "none" stays without one. */

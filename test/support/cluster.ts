@@ -314,6 +314,13 @@ export class Cluster implements AsyncDisposable {
     return this.#admin.groupOffsets(this.group, this.topic);
   }
 
+  /** Records that a topic holds; 0 when it does not exist. */
+  async recordsIn(topic: string): Promise<number> {
+    if ((await this.#admin.describeTopic(topic)) === null) return 0;
+    const ends = await this.#admin.groupOffsets(this.group, topic);
+    return ends.reduce((sum, { logStart, logEnd }) => sum + logEnd - logStart, 0);
+  }
+
   /** Waits until every record is committed and the living nodes have nothing left in their hands. */
   async settled(timeoutMs: number = 60_000): Promise<void> {
     await this.waitFor(
