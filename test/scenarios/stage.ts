@@ -132,11 +132,55 @@ export function losesNothing(cell: Cell): void {
   cell.dropMessage = () => false;
 }
 
-/** Links from one node become slow, and stay half open when they are let go of: their messages arrive late (D). */
-export function slowLink(cell: Cell, from: string, to: string, ms: number): void {
+/** Such messages arrive late (what follows them on the link waits), also on a link that was let go of meanwhile (D). */
+export function slows(cell: Cell, ms: number, what: What, between: Between): { count: number } {
   const before = cell.latencyMs;
+  const matches = fits(what, between);
+  const sent = { count: 0 };
   cell.closeMs = Math.max(cell.closeMs, 2 * ms);
-  cell.latencyMs = (a, b, message) => (a === from && b === to ? ms : before(a, b, message));
+  cell.latencyMs = (from, to, message) => {
+    if (!matches(from, to, message)) return before(from, to, message);
+    sent.count++;
+    return ms;
+  };
+  return sent;
+}
+
+export function slowsNothing(cell: Cell): void {
+  cell.latencyMs = () => 1;
+  cell.closeMs = 1;
+}
+
+/** How many messages a node has refused: of an old epoch, of a link that it let go of, of another's leader (R1, R2). */
+export function refusals(cell: Cell, node: string): number {
+  return cell.node(node).core.ctx.counters.refusedMessages;
+}
+
+// --- zombies
+
+/**
+ * The leader (and its company) no longer hears from the coordinator, and its own deadline does not stop it: as if its
+ * clock stood still. What is left to stop it are the epochs and the in-sync set (R1, R3).
+ */
+export function zombie(cell: Cell, ...company: readonly string[]): void {
+  for (const name of ["leader", ...company]) cell.cutCoordinator(name);
+  ignoresDeadline(cell);
+}
+
+/** R17 is switched off for the leader: it takes its right to lead to be endless. */
+export function ignoresDeadline(cell: Cell): void {
+  cell.tell("leader", { type: "coordinator-deadline", at: Infinity });
+}
+
+export function anotherLeads(cell: Cell): string {
+  const led = () => [...cell.nodes.values()].find((node) => node.name !== "leader" && isActive(cell, node.name));
+  cell.until("another leads", () => led() !== undefined);
+  return led()!.name;
+}
+
+export function isActive(cell: Cell, name: string): boolean {
+  const { alive, paused, core } = cell.node(name);
+  return alive && !paused && core.leader?.state.active === true;
 }
 
 // --- handlers, filters, commits
