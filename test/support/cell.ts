@@ -36,6 +36,7 @@ export interface Run {
 interface LogRecord {
   readonly id: string | null;
   readonly payload: number;
+  readonly isGap: boolean; // never delivered: compacted away, or a marker of a transaction
 }
 
 interface Timer {
@@ -129,6 +130,8 @@ export class Cell {
   electionOutcome: () => "normal" | "unknown-applied" = () => "normal";
   /** The coordinator has lost its quorum: it answers nobody, and no session ends. */
   coordinatorDown = false;
+  /** Of the log's partitions: lower than before means that the log was cut. */
+  leaderEpoch = 0;
   /** A broker that takes commits from whoever sends them, as real ones do for a partition that has moved. */
   takesStaleCommits = false;
   /** When the group notices that a member is gone. */
@@ -363,8 +366,12 @@ export class Cell {
   }
 
   produce(partition: number, id: string | null = null, payload = 1): number {
-    this.log[partition]!.push({ id, payload });
+    this.log[partition]!.push({ id, payload, isGap: false });
     return this.log[partition]!.length - 1;
+  }
+
+  produceGap(partition: number, count: number): void {
+    for (let i = 0; i < count; i++) this.log[partition]!.push({ id: null, payload: 0, isGap: true });
   }
 
   produceMany(partition: number, count: number): void {
@@ -458,7 +465,11 @@ export class Cell {
   /** Every task that was produced: exactly one effect; nothing runs twice. Throws with the story otherwise. */
   verifyOnce(): void {
     const ids = new Set<string>();
-    this.log.forEach((records, partition) => records.forEach((_, offset) => ids.add(this.taskIdOf(partition, offset))));
+    this.log.forEach((records, partition) =>
+      records.forEach(({ isGap }, offset) => {
+        if (!isGap) ids.add(this.taskIdOf(partition, offset));
+      }),
+    );
     for (const id of ids) {
       const effects = this.effects(id);
       if (effects !== 1)
@@ -894,18 +905,20 @@ export class Cell {
       if (owned.paused || owned.position >= records.length) continue;
       const begin = owned.position;
       const end = Math.min(records.length, begin + 500);
-      const count = end - begin;
-      const offsets = Float64Array.from({ length: count }, (_, i) => begin + i);
+      const offsets = Float64Array.from({ length: end - begin }, (_, i) => begin + i).filter(
+        (offset) => !records[offset]!.isGap,
+      );
+      const count = offsets.length;
       const hashes = new Uint32Array(2 * count);
       const payloads = new Uint32Array(2 * count);
       const ids: (string | null)[] = [];
-      for (let i = 0; i < count; i++) {
-        const record = records[begin + i]!;
+      offsets.forEach((offset, i) => {
+        const record = records[offset]!;
         ids.push(record.id);
         const prefix = record.id === null ? "k:" : "t:";
-        hashes.set(hashOf(prefix + this.taskIdOf(pid, begin + i)), 2 * i);
+        hashes.set(hashOf(prefix + this.taskIdOf(pid, offset)), 2 * i);
         payloads.set([record.payload, record.payload], 2 * i);
-      }
+      });
       owned.position = end;
       this.#deliveredTo.set(`${node.name}:${pid}`, end);
       this.#event(node, {
@@ -919,7 +932,7 @@ export class Cell {
           hashes,
           ids,
           payloads,
-          leaderEpoch: 0,
+          leaderEpoch: this.leaderEpoch,
           logEnd: records.length,
         },
       });
