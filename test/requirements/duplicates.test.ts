@@ -60,12 +60,9 @@ test("S5: a duplicate that comes when the first record is long committed is chec
   });
 }, 90_000);
 
-/**
- * Without a check the definition itself says which half it would rather risk. All filters are small enough that one in five
- * of the new ids below is a false positive.
- */
+/** So small that about one in five of the new ids below is a false positive. */
 const SMALL_FILTER = {
-  filterFalsePositiveRate: 0.4,
+  filterFalsePositiveRate: 0.49,
   filterCapacity: 300,
   filterGenerations: 2,
   handlerTimeoutMs: 60_000,
@@ -79,6 +76,7 @@ interface Expected {
   readonly interrupted: { readonly starts: number; readonly parked: number; readonly dropped: number };
 }
 
+/** Without a check the definition itself says which half it would rather risk. */
 const policies: Readonly<Record<"execute" | "drop" | "park", Expected>> = {
   execute: { seen: { starts: 2, parked: 0, dropped: 0 }, interrupted: { starts: 2, parked: 0, dropped: 0 } },
   // R20: a bit alone never drops a task.
@@ -137,6 +135,7 @@ describe.each(Object.keys(policies) as (keyof typeof policies)[])("without a che
       // A delivery key is in one record only: a false positive of it is proven one, whatever the policy.
       expect([...ran].filter((id) => !id.startsWith("id-")).length).toBe(NEW_TASKS / 2);
       expect(cluster.doubtsSettled("falsePositive")).toBeGreaterThan(0);
+      expect(cluster.doubtsSettled("falsePositive") + cluster.doubtsSettled("byPolicy")).toBeGreaterThan(NEW_TASKS / 8);
       // A named one cannot be told from a second record without a check.
       expect(cluster.doubtsSettled("byPolicy")).toBeGreaterThan(0);
       expect(parked).toBe(onUnknown === "execute" ? 0 : cluster.doubtsSettled("byPolicy"));
@@ -157,7 +156,7 @@ test("S5: false positives of the filter with a check that tells the truth: each 
       lost: 0,
       starts: NEW_TASKS,
     });
-    expect(cluster.doubtsSettled("checkedNotExecuted")).toBeGreaterThan(0);
+    expect(cluster.doubtsSettled("checkedNotExecuted")).toBeGreaterThan(NEW_TASKS / 8);
     expect(cluster.counter("dropped") + cluster.counter("parked")).toBe(0);
   });
 }, 90_000);
