@@ -862,26 +862,33 @@ export class Cell {
     if (this.#joining.size > 0) return;
     const generation = this.#joinGeneration;
     this.after(2, () => {
-      if (generation !== this.#joinGeneration) return;
-      for (const member of this.nodes.values()) {
-        if (!member.alive || !member.inGroup || member.cut || member.paused || member.deaf) continue;
-        member.joinedGeneration = generation;
-        const partitions = this.assignment.flatMap((owner, pid) =>
-          owner === member.name
-            ? [
-                {
-                  pid,
-                  committed: this.committed[pid]!,
-                  metadata: this.metadata[pid]!,
-                  logStart: 0,
-                  logEnd: this.log[pid]!.length,
-                },
-              ]
-            : [],
-        );
-        this.#event(member, { type: "assigned", generation, partitions });
-      }
+      for (const member of this.nodes.values()) this.#assign(member, generation);
     });
+  }
+
+  /** The end of the join at one member; who is stopped just now takes it when it wakes, if it still counts. */
+  #assign(member: CellNode, generation: number): void {
+    if (generation !== this.#joinGeneration) return;
+    if (!member.alive || !member.inGroup || member.cut || member.deaf) return;
+    if (member.paused) {
+      this.after(10, () => this.#assign(member, generation));
+      return;
+    }
+    member.joinedGeneration = generation;
+    const partitions = this.assignment.flatMap((owner, pid) =>
+      owner === member.name
+        ? [
+            {
+              pid,
+              committed: this.committed[pid]!,
+              metadata: this.metadata[pid]!,
+              logStart: 0,
+              logEnd: this.log[pid]!.length,
+            },
+          ]
+        : [],
+    );
+    this.#event(member, { type: "assigned", generation, partitions });
   }
 
   #leaveGroup(node: CellNode): void {
