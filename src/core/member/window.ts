@@ -98,6 +98,7 @@ export class PartitionWindow {
   anchored = false; // an acknowledged commit of this ownership carries from and ceiling
   commitDirty = true; // something to commit
   finalsSinceCommit = 0;
+  commitFatal = false; // the log refuses its commits for good
   paused = false;
   stopped = ""; // why this partition stands still for a person, or ""
   leaderEpoch = -1;
