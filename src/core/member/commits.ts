@@ -131,8 +131,9 @@ export class Commits {
       if (outcome === "committed") this.#committed(window, sent.position, sent.ceiling, sent.anchors);
       else window.commitDirty = true;
       if (outcome === "committed" && inFlight.epoch === this.#state.epoch) window.confirmed = true;
-      if (outcome === "fatal")
-        stopPartition(this.#state, window, "commit-fatal", `the task log refuses commits: ${reason}`);
+      if (outcome !== "fatal") continue;
+      window.commitFatal = true;
+      stopPartition(this.#state, window, "commit-fatal", `the task log refuses commits: ${reason}`);
     }
     if (this.#barrier && !inFlight.last && outcome === "committed") this.#commit(now, true);
   }
@@ -151,6 +152,7 @@ export class Commits {
 }
 
 function worthCommitting(window: PartitionWindow, spanMax: number): boolean {
+  if (window.commitFatal) return false;
   if (window.stopped !== "" && window.committable === window.committed) return false;
   if (window.needsProof) return true;
   if (!window.infoKnown && !window.anchored) return false; // `from` is not known yet: nothing of ours may be written
