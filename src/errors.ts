@@ -33,10 +33,26 @@ export class ConfigurationError extends VouchError {
   readonly violations: readonly string[];
 
   constructor(violations: readonly string[]) {
-    super("configuration", `${violations.length} configuration error(s):\n  - ${violations.join("\n  - ")}`);
+    super("configuration", listed("configuration", violations));
     this.name = "ConfigurationError";
     this.violations = violations;
   }
+}
+
+/** All that is wrong with the task modules at once. */
+export class TaskModuleError extends VouchError {
+  readonly violations: readonly string[];
+
+  constructor(violations: readonly string[], options: { cause?: unknown } = {}) {
+    super("task-module", listed("task module", violations), options);
+    this.name = "TaskModuleError";
+    this.violations = violations;
+  }
+}
+
+/** "2 configuration errors:" and one line for each. */
+export function listed(kind: string, violations: readonly string[]): string {
+  return `${violations.length} ${kind} error${violations.length === 1 ? "" : "s"}:\n  - ${violations.join("\n  - ")}`;
 }
 
 /** Any thrown value as an Error, so that a cause is never lost. */
@@ -53,7 +69,8 @@ export function describeError(thrown: unknown): string {
   let current: unknown = thrown;
   for (let depth = 0; depth < 6 && current !== undefined && current !== null; depth++) {
     const error = toError(current);
-    if (!parts.includes(error.message)) parts.push(error.message);
+    // Whoever wraps an error often repeats its text: a person needs it once.
+    if (!parts.some((part) => part.includes(error.message))) parts.push(error.message);
     current = error.cause;
   }
   return parts.join(": ");

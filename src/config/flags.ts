@@ -61,7 +61,7 @@ export function readFlags(
       value = next;
       index++;
     }
-    if (target === undefined) violations.push(`${flag}: no such option`);
+    if (target === undefined) violations.push(`${flag}: no such option${closest(flag, [...targets.keys()])}`);
     else takeFlag(raw, target, flag, value, violations);
   }
   checkPositionals(positionals, usage, violations);
@@ -96,9 +96,40 @@ function takeFlag(raw: RawByKey, target: Target, flag: string, value: string | u
 
 function checkPositionals(positionals: readonly string[], usage: readonly string[], violations: string[]): void {
   const required = usage.filter((name) => !name.startsWith("["));
-  for (const name of required.slice(positionals.length)) violations.push(`${name}: expected, got none`);
+  for (const name of required.slice(positionals.length)) violations.push(`the argument ${name} is missing`);
   if (usage.at(-1)?.endsWith("…]") === true) return;
   for (const extra of positionals.slice(usage.length)) violations.push(`"${extra}": one argument too many`);
+}
+
+/** At most so many slips of the fingers make one name another. */
+const SLIPS_MAX = 2;
+
+/** "; did you mean --lease-ms?" when a known name begins so, or differs by a slip or two; else "". */
+export function closest(name: string, known: readonly string[]): string {
+  const near = known
+    .map((each) => ({ each, slips: beginsLike(each, name) ? 0 : editDistance(name, each) }))
+    .filter(({ slips }) => slips <= SLIPS_MAX)
+    .sort((a, b) => a.slips - b.slips);
+  return near[0] === undefined ? "" : `; did you mean ${near[0].each}?`;
+}
+
+/** `--lease-ms`, `VOUCH_LEASE_MS` and `leaseMs` begin like their first words. */
+function beginsLike(full: string, start: string): boolean {
+  return full.startsWith(start) && /^[-_A-Z]/.test(full.slice(start.length));
+}
+
+/** How many characters must be put in, taken out or replaced to make one text of the other (Levenshtein). */
+function editDistance(one: string, other: string): number {
+  let row = Array.from({ length: other.length + 1 }, (_, index) => index);
+  for (const [i, character] of [...one].entries()) {
+    const next = [i + 1];
+    for (let j = 0; j < other.length; j++) {
+      const replaced = (row[j] ?? 0) + (character === other[j] ? 0 : 1);
+      next.push(Math.min(replaced, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row.at(-1) ?? 0;
 }
 
 /** Takes the content of the file at `path`, without the line break at its end, as the value of `key`. */

@@ -4,7 +4,7 @@
  */
 import { readFileSync } from "node:fs";
 import { describeError } from "../errors.ts";
-import { type Raw, type RawByKey, readFlags, readSecretFile } from "./flags.ts";
+import { closest, type Raw, type RawByKey, readFlags, readSecretFile } from "./flags.ts";
 import { type Option, type OptionTable, type OptionValues, environmentName } from "./option.ts";
 
 /** Where values come from. */
@@ -89,7 +89,7 @@ function readEnvironment(
   }
   for (const name of Object.keys(environment)) {
     if (name.startsWith("VOUCH_") && !names.has(name) && !SERVICE_LINK.test(name)) {
-      violations.push(`${name}: no such option in the environment`);
+      violations.push(`${name}: no such option in the environment${closest(name, [...names])}`);
     }
   }
   return raw;
@@ -114,7 +114,7 @@ function readFile(path: string, table: OptionTable, known: OptionTable, violatio
   for (const [name, value] of Object.entries(content)) {
     const key = name.endsWith("File") && all[name.slice(0, -4)]?.secret === true ? name.slice(0, -4) : name;
     const source = `${name} in ${path}`;
-    if (!Object.hasOwn(all, key)) violations.push(`${source}: no such option`);
+    if (!Object.hasOwn(all, key)) violations.push(`${source}: no such option${closest(name, Object.keys(all))}`);
     else if (!Object.hasOwn(table, key)) continue;
     else if (raw.has(key)) violations.push(`${source}: expected ${key} or ${key}File, got both`);
     else if (key === name) raw.set(key, { value, source });

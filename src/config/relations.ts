@@ -145,10 +145,11 @@ function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
-function belongTogether(c: NodeConfig): string[] {
+function belongTogether(c: NodeConfig, given: ReadonlySet<string>): string[] {
   const violations: string[] = [];
-  const kafka = c.kafkaBrokers.length > 0;
-  const zookeeper = c.zookeeper !== "";
+  // Given counts although its value was refused: that has a line of its own, and "missing" would be untrue.
+  const kafka = c.kafkaBrokers.length > 0 || given.has("kafkaBrokers");
+  const zookeeper = c.zookeeper !== "" || given.has("zookeeper");
   if (kafka !== zookeeper) {
     const [here, missing] = kafka ? ["--kafka-brokers", "--zookeeper"] : ["--zookeeper", "--kafka-brokers"];
     violations.push(
@@ -198,7 +199,7 @@ export function saslViolations(
 export function relationViolations(config: NodeConfig, given: ReadonlySet<string> = new Set()): string[] {
   const broken = [...timingRelations(config), ...sizeRelations(config)].filter((relation) => !holds(relation));
   return [
-    ...belongTogether(config),
+    ...belongTogether(config, given),
     ...saslViolations(config, given),
     ...broken.map(
       ({ words, comparison, right, left, unit }) =>

@@ -2,13 +2,13 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { describeError, VouchError } from "../errors.ts";
+import { describeError, TaskModuleError } from "../errors.ts";
 import type { TaskDefaults, TaskType } from "./define.ts";
 import { type DefinitionProblem, resolveTasks, type TaskSource } from "./resolve.ts";
 
 /**
  * Imports the modules (paths are relative to the working directory) and resolves what they export by default.
- * @throws VouchError "task-module": a file is missing, throws at import, has no default export, or defines nothing usable.
+ * @throws TaskModuleError: a file is missing, throws at import, has no default export, or defines nothing usable.
  */
 export async function loadTaskModules(
   paths: readonly string[],
@@ -19,42 +19,57 @@ export async function loadTaskModules(
   const violations: string[] = [];
   let cause: unknown;
   for (const path of paths) {
-    try {
-      sources.push({ name: path, exported: await defaultExportOf(path) });
-    } catch (thrown) {
-      cause ??= thrown;
-      violations.push(describeError(thrown));
+    const loaded = await defaultExportOf(path);
+    if ("exported" in loaded) sources.push({ name: path, exported: loaded.exported });
+    else {
+      violations.push(`${path}: ${loaded.violation}`);
+      cause ??= loaded.cause;
     }
   }
   if (violations.length === 0) return resolveTasks(sources, defaults, onProblem);
   // The modules that could be imported are checked too: one run shows everything that is to be mended.
-  const more = sources.length === 0 ? [] : messagesOf(() => resolveTasks(sources, defaults, onProblem));
-  throw new VouchError("task-module", [...violations, ...more].join("\n"), { cause });
+  const more = sources.length === 0 ? [] : violationsOf(() => resolveTasks(sources, defaults, onProblem));
+  throw new TaskModuleError([...violations, ...more], { cause });
 }
 
-function messagesOf(run: () => unknown): string[] {
+function violationsOf(run: () => unknown): readonly string[] {
   try {
     run();
     return [];
   } catch (thrown) {
-    return [describeError(thrown)];
+    return thrown instanceof TaskModuleError ? thrown.violations : [describeError(thrown)];
   }
 }
 
-async function defaultExportOf(path: string): Promise<unknown> {
+type Loaded = { readonly exported: unknown } | { readonly violation: string; readonly cause?: unknown };
+
+async function defaultExportOf(path: string): Promise<Loaded> {
   const file = resolve(path);
-  if (!existsSync(file)) throw new VouchError("task-module", `${path}: no such file (looked for ${file})`);
+  if (!existsSync(file)) return { violation: `no such file (looked for ${file})` };
   let module: Record<string, unknown>;
   try {
     module = (await import(pathToFileURL(file).href)) as Record<string, unknown>;
   } catch (thrown) {
-    throw new VouchError("task-module", `${path}: throws while it is imported`, { cause: thrown });
+    return { violation: `throws while it is imported: ${describeError(thrown)}${placeOf(thrown)}`, cause: thrown };
   }
-  if (module["default"] !== undefined) return module["default"];
+  if (module["default"] !== undefined) return { exported: module["default"] };
   const named = Object.keys(module).filter((name) => name !== "default");
   const seen = named.length === 0 ? "it exports nothing" : `it exports ${named.join(", ")}`;
-  throw new VouchError(
-    "task-module",
-    `${path}: has no default export (${seen}); write "export default defineTasks({ ... })"`,
-  );
+  return { violation: `has no default export (${seen}); write "export default defineTasks({ ... })"` };
+}
+
+/** " (at /app/tasks.ts:3:7)" for the user's own line; "" when the error does not say. */
+function placeOf(thrown: unknown): string {
+  if (typeof thrown !== "object" || thrown === null) return "";
+  const { position, stack } = thrown as {
+    position?: { file?: unknown; line?: unknown; column?: unknown } | null;
+    stack?: unknown;
+  };
+  if (typeof position?.file === "string" && position.file !== "") {
+    return ` (at ${position.file}:${String(position.line)}:${String(position.column)})`;
+  }
+  const frames = typeof stack === "string" ? stack.split("\n").filter((line) => /^\s+at /.test(line)) : [];
+  const own = frames.find((line) => !line.includes("node_modules")) ?? "";
+  const place = /(\/[^()]+:\d+:\d+)\)?$/.exec(own)?.[1];
+  return place === undefined ? "" : ` (at ${place})`;
 }

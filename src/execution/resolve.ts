@@ -2,7 +2,7 @@
  * From what a task module exports to usable task types: every violation of every definition is found and named at once,
  * with what was expected and what came. Also plain objects are accepted: `defineTasks` adds nothing but types.
  */
-import { VouchError } from "../errors.ts";
+import { TaskModuleError } from "../errors.ts";
 import type { TaskRecord } from "../task-log/task-log.ts";
 import type { TaskDefaults, TaskDefinition, TaskType } from "./define.ts";
 import { taskIdReader, textOf } from "./task-id.ts";
@@ -46,7 +46,7 @@ export interface TaskSource {
 
 /**
  * All task types of all sources, sorted by topic (the index is part of every partition id, R19).
- * @throws VouchError "task-module" with every violation, one a line.
+ * @throws TaskModuleError with every violation, one a line.
  */
 export function resolveTasks(
   sources: readonly TaskSource[],
@@ -71,12 +71,7 @@ export function resolveTasks(
     }
   }
   if (sources.length === 0) violations.push("no task module was given");
-  if (violations.length > 0) {
-    throw new VouchError(
-      "task-module",
-      `${violations.length} error(s) in task modules:\n  - ${violations.join("\n  - ")}`,
-    );
-  }
+  if (violations.length > 0) throw new TaskModuleError(violations);
   return types.sort((a, b) => (a.topic < b.topic ? -1 : 1));
 }
 

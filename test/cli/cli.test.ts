@@ -56,8 +56,8 @@ describe("help and usage", () => {
     expect((await cli("rum")).code).toBe(2);
     const flags = await cli("run", "--lease", "--kafka-brokers", "a:1");
     expect(flags.code).toBe(2);
-    expect(flags.err).toContain("--lease: no such option");
-    expect(flags.err).toContain("<tasks.ts>: expected, got none");
+    expect(flags.err).toContain("--lease: no such option; did you mean --lease-ms?");
+    expect(flags.err).toContain("the argument <tasks.ts> is missing");
     expect(flags.err).toContain("--zookeeper (ZOOKEEPER_CONNECT)");
     expect((await cliWith({ VOUCH_SPEED: "1" }, "status", "--data-dir", folder)).code).toBe(2);
   });

@@ -135,9 +135,10 @@ describe("unknown and misused keys", () => {
   test("unknown flags, variables and file keys are refused together", () => {
     const config = file("unknown.json", JSON.stringify({ lease: 1 }));
     const found = violationsOf([...embedded, "--leese-ms", "4", "--config", config], { VOUCH_LEASE: "1" });
-    expect(found).toContain("--leese-ms: no such option");
-    expect(found).toContain("VOUCH_LEASE: no such option in the environment");
-    expect(found).toContain(`lease in ${config}: no such option`);
+    expect(found).toContain("--leese-ms: no such option; did you mean --lease-ms?");
+    expect(found).toContain("VOUCH_LEASE: no such option in the environment; did you mean VOUCH_LEASE_MS?");
+    expect(found).toContain(`lease in ${config}: no such option; did you mean leaseMs?`);
+    expect(violationsOf([...embedded, "--colour"])).toEqual(["--colour: no such option"]);
   });
 
   test("a variable that an orchestrator adds for a service called vouch is not a misspelt option", () => {
@@ -151,6 +152,12 @@ describe("unknown and misused keys", () => {
     expect(found).toContain('--single-node: expected no value, got "yes"');
     expect(found).toContain("--node-id: expected a value, got none");
     expect(found).toContain('"extra": one argument too many');
+  });
+
+  test("a value that was refused is not reported as missing as well", () => {
+    expect(violationsOf(["--kafka-brokers", "localhost", "--zookeeper", "localhost:2181"])).toEqual([
+      '--kafka-brokers: expected host:port, with more of them after commas, got "localhost"',
+    ]);
   });
 
   test("a flag never swallows the next flag as its value", () => {
@@ -173,7 +180,7 @@ describe("unknown and misused keys", () => {
       {},
       { argv: ["a.ts"], environment: {}, positionals: ["<tasks.ts>", "<topic>", "[file]"] },
     );
-    expect(loaded.violations).toEqual(["<topic>: expected, got none"]);
+    expect(loaded.violations).toEqual(["the argument <topic> is missing"]);
     const many = loadOptions({}, { argv: ["a", "b", "c"], environment: {}, positionals: ["<a>", "[more…]"] });
     expect(many.violations).toEqual([]);
     expect(many.positionals).toEqual(["a", "b", "c"]);

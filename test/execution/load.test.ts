@@ -2,7 +2,7 @@ import { afterEach, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
-import { VouchError } from "../../src/errors.ts";
+import { describeError, VouchError } from "../../src/errors.ts";
 import { loadTaskModules } from "../../src/execution/load.ts";
 
 const folders: string[] = [];
@@ -53,14 +53,17 @@ test("a definition made with defineTasks", async () => {
 });
 
 test("a file that does not exist", async () => {
-  expect((await refused(["no-such-tasks.ts"])).message).toStartWith("no-such-tasks.ts: no such file (looked for /");
+  expect((await refused(["no-such-tasks.ts"])).message).toStartWith(
+    "1 task module error:\n  - no-such-tasks.ts: no such file (looked for /",
+  );
 });
 
-test("a module that throws while it is imported, with its own error as the cause", async () => {
+test("a module that throws while it is imported: what, where, and its own error as the cause", async () => {
   const [path] = modules(`throw new Error("PAYMENT_URL is not set");`);
   const error = await refused([path!]);
-  expect(error.message).toBe(`${path}: throws while it is imported: PAYMENT_URL is not set`);
-  expect(((error.cause as Error).cause as Error).message).toBe("PAYMENT_URL is not set");
+  expect(error.message).toMatch(/: throws while it is imported: PAYMENT_URL is not set \(at \/.*m0\.ts:1:\d+\)$/);
+  expect((error.cause as Error).message).toBe("PAYMENT_URL is not set");
+  expect(describeError(error)).toBe(error.message); // said once
 });
 
 test("a module that cannot be parsed, and one that imports what is not there", async () => {
@@ -82,6 +85,7 @@ test("errors of import and of definition are told together", async () => {
   const paths = modules("throw 'stop';", `export default { topic: "a", execute: 1 };`);
   const { message } = await refused(paths);
   expect(message).toContain("m0.ts: throws while it is imported: stop");
+  expect(message).toStartWith("3 task module errors:");
   expect(message).toContain("m1.ts: execute: expected a function, got 1");
   expect(message).toContain("m1.ts: onUnknown: expected");
 });
