@@ -25,6 +25,7 @@ const { values } = parseArgs({
     samples: { type: "string", default: "5" },
     nodes: { type: "string", default: "1,2,3" },
     handlers: { type: "string", default: "sync,async" },
+    concurrency: { type: "string", default: "100" },
     json: { type: "string" },
   },
 });
@@ -59,6 +60,7 @@ async function sample(count: number, records: number, isAsync: boolean): Promise
       dataDir,
       peerListen: { host: "127.0.0.1", port: 0 },
       httpListen: null,
+      concurrency: Number(values.concurrency),
       ...(count === 1 ? { singleNode: true } : { minInSync: count }),
     });
     const options = runtimeOptions(config, tasks, { logger });
@@ -135,6 +137,11 @@ for (const row of rows) {
   );
 }
 if (values.json !== undefined) {
-  const configuration = { records, partitions: PARTITIONS, samples: Number(values.samples), options: "the defaults" };
+  const configuration = {
+    records,
+    partitions: PARTITIONS,
+    samples: Number(values.samples),
+    concurrency: Number(values.concurrency),
+  };
   await Bun.write(values.json, `${JSON.stringify({ machine, configuration, rows }, undefined, 2)}\n`);
 }

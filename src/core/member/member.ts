@@ -27,6 +27,7 @@ export class Member {
   #lastReportAt = -Infinity;
   #lastProgressAt = -Infinity;
   #pendingSince = Infinity;
+  #finishedSince = Infinity; // since when finished tasks wait for their report
   #appliedDirty = false;
   #appliedEpoch = 0;
   #appliedSeq = 0;
@@ -326,7 +327,7 @@ export class Member {
     if (this.#appliedDirty || this.#seen.length > 0) return true;
     if (
       state.leaderActive &&
-      (state.commitNotes.length > 0 || state.factQueue.length > 0 || !state.factsComplete || state.hasFinished())
+      (state.commitNotes.length > 0 || state.factQueue.length > 0 || !state.factsComplete || this.#finishedDue(now))
     )
       return true;
     if (state.admitted && state.partitionReports.length > 0) return true;
@@ -334,8 +335,27 @@ export class Member {
     return hasClaims(state) || nextDoubtAt(state) <= now;
   }
 
+  /**
+   * Finished tasks travel in company, since each report costs every node of the cell a turn: at once when nothing runs or
+   * when another node may wait for one, else when there are as many as in a claim or the first waited `batchDelayMs`.
+   */
+  #finishedDue(now: number): boolean {
+    const { state } = this;
+    let count = 0;
+    for (const lists of state.finished.values()) for (const list of lists) count += list.length;
+    if (count === 0) {
+      this.#finishedSince = Infinity;
+      return false;
+    }
+    if (this.#finishedSince === Infinity) this.#finishedSince = now;
+    const { claimBatchMax, batchDelayMs } = this.#ctx.settings;
+    if (state.running === 0 || state.retained.size > 0 || state.draining || count >= claimBatchMax) return true;
+    return now - this.#finishedSince >= batchDelayMs;
+  }
+
   #sendReport(now: number): void {
     const { state } = this;
+    this.#finishedSince = Infinity;
     const active = state.leaderActive;
     const progress = active && now - this.#lastProgressAt >= PROGRESS_INTERVAL_MS;
     if (progress) this.#lastProgressAt = now;
