@@ -90,6 +90,8 @@ function goOn(
       );
     }
     if (report.position <= table.watermark) return "";
+    // "latest" decides the first start only: the owner goes back to W. What the log no longer has must be passed over.
+    if (report.position > report.logStart) return "";
   } else {
     leader.ctx.alarm(
       "foreign-commit",

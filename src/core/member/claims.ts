@@ -5,7 +5,7 @@
 import type { PartitionId } from "../identity.ts";
 import { Verdict, type ClaimBatch, type DoubtPage, type PartitionInfo, type VerdictBatch } from "../messages.ts";
 import { NumberList, offsetAt, packOffsets } from "../offsets.ts";
-import { idIsKey, settleBelowWatermark, stopPartition } from "./intake.ts";
+import { beginAt, idIsKey, settleBelowWatermark, stopPartition } from "./intake.ts";
 import type { MemberState, Outstanding } from "./state.ts";
 import { CHECKED, State, type Doubt, type PartitionWindow } from "./window.ts";
 
@@ -353,11 +353,16 @@ export function partitionInfo(state: MemberState, info: PartitionInfo): void {
     );
     return;
   }
+  const lost = !window.hadCommit && !window.anchored && window.readPosition > info.watermark;
+  takeInfo(lost ? beginAt(state, window, info.watermark) : window, info);
+  state.watermarkAcknowledged(info.pid, info.watermark);
+}
+
+function takeInfo(window: PartitionWindow, info: PartitionInfo): void {
   window.infoKnown = true;
   window.from = info.from;
   window.ceilingFloor = Math.max(window.ceilingFloor, info.top);
   window.commitDirty = true;
-  state.watermarkAcknowledged(info.pid, info.watermark);
 }
 
 export function nudge(state: MemberState, pids: readonly PartitionId[], now: number): void {

@@ -48,6 +48,18 @@ function openWindow(ctx: Context, ownership: number, generation: number, partiti
   return window;
 }
 
+/** The group's offset is gone, and the cell has finished less than the start policy would pass over: back to W (R15c). */
+export function beginAt(state: MemberState, window: PartitionWindow, position: number): PartitionWindow {
+  state.retain(window);
+  const anew = new PartitionWindow(window.pid, window.ownership, window.generation, position);
+  anew.logStart = window.logStart;
+  anew.logEnd = window.logEnd;
+  anew.paused = window.paused;
+  state.windows.set(window.pid, anew);
+  state.ctx.emit({ type: "seek", pid: window.pid, position });
+  return anew;
+}
+
 /** A batch from the task log. Anything that does not continue the window's fetch position is discarded (R14). */
 export function deliver(state: MemberState, batch: DeliveredBatch, now: number): void {
   const window = state.windows.get(batch.pid);

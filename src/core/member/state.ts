@@ -272,16 +272,19 @@ export class MemberState {
 
   /** Moves what runs or ran here out of the windows before a join, and drops every unstarted copy (R8, R14). */
   retainAll(): void {
-    for (const window of this.windows.values()) {
-      this.#retain(window);
-      for (const doubt of window.doubts.values()) {
-        this.doubtCount--;
-        if (doubt.checking) this.checking--;
-      }
-    }
+    for (const window of this.windows.values()) this.retain(window);
     this.windows.clear();
     this.claims.clear();
     this.partitionReports = [];
+  }
+
+  /** The same for one window; the caller puts another in its place. */
+  retain(window: PartitionWindow): void {
+    this.#retain(window);
+    for (const doubt of window.doubts.values()) {
+      this.doubtCount--;
+      if (doubt.checking) this.checking--;
+    }
   }
 
   #retain(window: PartitionWindow): void {
