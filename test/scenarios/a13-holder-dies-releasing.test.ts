@@ -1,37 +1,19 @@
 import { expect, test } from "bun:test";
-import type { Cell } from "../support/cell.ts";
 import {
   counts,
   ended,
   entryAt,
-  hangs,
-  hangsNoMore,
   isAnswer,
   isDelta,
   isVerdict,
   loses,
   losesNothing,
   QUARANTINE_MS,
-  stage,
-  untilState,
+  grantedNotStarted,
 } from "./stage.ts";
 
-/** Offset 1 is granted to the owner and not started when partition 0 moves to "other". */
-function movesWhileGranted(): Cell {
-  const cell = stage({ settings: { concurrency: 1 }, partitions: 2 });
-  cell.move(1, "owner");
-  cell.advance(500);
-  hangs(cell);
-  cell.produce(1); // keeps its only handler busy
-  untilState(cell, "owner", "executing", 0, 1);
-  cell.produce(0);
-  untilState(cell, "owner", "granted");
-  hangsNoMore(cell);
-  return cell;
-}
-
 test("A13: the holder dies as it gives a grant back, and its answer is lost: quarantine, then the check", () => {
-  const cell = movesWhileGranted();
+  const cell = grantedNotStarted();
   const lost = loses(cell, isAnswer, { from: "owner" });
   cell.move(0, "other");
   cell.until("its refusal is lost", () => lost.count > 0);
@@ -46,7 +28,7 @@ test("A13: the holder dies as it gives a grant back, and its answer is lost: qua
 });
 
 test("A13: the release is at the in-sync set when the holder dies: the next owner is granted it, unchecked", () => {
-  const cell = movesWhileGranted();
+  const cell = grantedNotStarted();
   const answers = counts(cell, isAnswer, { from: "owner" });
   cell.move(0, "other");
   cell.until("the refusal is on its way", () => answers.count > 0);
@@ -63,7 +45,7 @@ test("A13: the release is at the in-sync set when the holder dies: the next owne
 });
 
 test("A13: the release is at the leader only when holder and leader die: it does not count, the check decides", () => {
-  const cell = movesWhileGranted();
+  const cell = grantedNotStarted();
   const answers = counts(cell, isAnswer, { from: "owner" });
   cell.move(0, "other");
   cell.until("the refusal is on its way", () => answers.count > 0);

@@ -3,8 +3,7 @@ import type { Cell } from "../support/cell.ts";
 import {
   ended,
   entryAt,
-  hangs,
-  hangsNoMore,
+  grantedNotStarted,
   isAnswer,
   isCommitNoteAbove,
   isFact,
@@ -13,7 +12,6 @@ import {
   slows,
   slowsNothing,
   stage,
-  untilState,
   watermarkAt,
   type What,
 } from "./stage.ts";
@@ -45,17 +43,9 @@ test("D8: a ledger entry of the old epoch is refused, and reported again to the 
 });
 
 test("D9: a release of the old epoch is ignored, and asked for again", () => {
-  const cell = stage({ spares: ["spare"], settings: { concurrency: 1 }, partitions: 2 });
-  cell.move(1, "owner");
-  cell.advance(500);
-  hangs(cell);
-  cell.produce(1);
-  untilState(cell, "owner", "executing", 0, 1);
-  cell.produce(0);
-  untilState(cell, "owner", "granted");
+  const cell = grantedNotStarted({ spares: ["spare"] });
   arrivesLate(cell, isAnswer, () => cell.move(0, "other"));
   expect(entryAt(cell, "leader")).toBe("granted to owner");
-  hangsNoMore(cell);
   cell.until("given on", () => cell.runsOf(0, 0).length === 1);
   expect(onlyRun(cell)).toMatchObject({ node: "other", token: [2, expect.any(Number)] });
   cell.end(cell.runsOf(1, 0)[0]!, "success");

@@ -40,6 +40,33 @@ export function stage(options: StageOptions = {}): Cell {
   return cell;
 }
 
+/** Offset 0 of partition 0 is granted to the owner, whose only handler is busy with `cell.runs[0]`, of partition 1. */
+export function grantedNotStarted(options: StageOptions = {}): Cell {
+  const cell = stage({ ...options, settings: { concurrency: 1, ...options.settings }, partitions: 2 });
+  cell.move(1, "owner");
+  cell.advance(500);
+  hangs(cell);
+  cell.produce(1);
+  untilState(cell, "owner", "executing", 0, 1);
+  cell.produce(0);
+  untilState(cell, "owner", "granted");
+  hangsNoMore(cell);
+  return cell;
+}
+
+/** A commit of this cell as another tool, or an accident of the log, rewrites it; the group then joins anew. */
+export function rewritesCommit(cell: Cell, position: number | null, metadata = "", partition = 0): void {
+  const before = cell.commitOutcome;
+  cell.commitOutcome = () => "lost"; // the last commits before the join do not undo it
+  cell.committed[partition] = position;
+  cell.metadata[partition] = metadata;
+  cell.rebalance(true);
+  cell.until("joined anew", () =>
+    [...cell.nodes.values()].every((node) => !node.inGroup || node.joinedGeneration === cell.groupGeneration),
+  );
+  cell.commitOutcome = before;
+}
+
 function anchored(cell: Cell, name: string, partition: number): boolean {
   const window = cell.node(name).core.member.state.windows.get(partition);
   return window !== undefined && window.anchored && window.generation === cell.groupGeneration;

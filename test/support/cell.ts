@@ -130,6 +130,8 @@ export class Cell {
   electionOutcome: () => "normal" | "unknown-applied" = () => "normal";
   /** The coordinator has lost its quorum: it answers nobody, and no session ends. */
   coordinatorDown = false;
+  /** The first offset that the log still has, of all partitions. */
+  logStart = 0;
   /** Of the log's partitions: lower than before means that the log was cut. */
   leaderEpoch = 0;
   /** A broker that takes commits from whoever sends them, as real ones do for a partition that has moved. */
@@ -882,7 +884,7 @@ export class Cell {
               pid,
               committed: this.committed[pid]!,
               metadata: this.metadata[pid]!,
-              logStart: 0,
+              logStart: this.logStart,
               logEnd: this.log[pid]!.length,
             },
           ]
