@@ -187,6 +187,7 @@ export class MemberState {
     if (known !== undefined) {
       known.asking = 0;
       known.askAt = now;
+      if (known.checking) this.checking--; // the answer of the check under way is void
       known.checking = false;
       known.verdictLost ||= why.verdictLost ?? false;
       known.ranUnknown ||= why.ranUnknown ?? false;
