@@ -55,6 +55,19 @@ export function listed(kind: string, violations: readonly string[]): string {
   return `${violations.length} ${kind} error${violations.length === 1 ? "" : "s"}:\n  - ${violations.join("\n  - ")}`;
 }
 
+const LISTEN_TROUBLE: Readonly<Record<string, string>> = {
+  EADDRINUSE: "another process has this port; choose another one, or port 0 for any that is free",
+  EADDRNOTAVAIL: "this machine has no such address",
+  EACCES: "this user may not open this port",
+};
+
+/** A port that cannot be opened: a mistake in the configuration, told with what to do about it. */
+export function listenError(option: string, address: string, thrown: unknown): VouchError {
+  const code = typeof thrown === "object" && thrown !== null && "code" in thrown ? String(thrown.code) : "";
+  const why = LISTEN_TROUBLE[code] ?? describeError(thrown);
+  return new VouchError("configuration", `--${option} ${address} cannot be opened: ${why}`);
+}
+
 /** Any thrown value as an Error, so that a cause is never lost. */
 export function toError(thrown: unknown): Error {
   if (thrown instanceof Error) return thrown;

@@ -6,7 +6,7 @@
  */
 import type { Socket, TCPSocketListener } from "bun";
 import assert from "node:assert/strict";
-import { describeError, VouchError } from "../errors.ts";
+import { describeError, listenError, VouchError } from "../errors.ts";
 import { incarnationOf } from "../core/identity.ts";
 import type { PeerMessage } from "../core/messages.ts";
 import { decodeMessage } from "../wire/codec.ts";
@@ -83,7 +83,7 @@ export class PeerEndpoint {
         socket: { ...socketHandlers, open: (socket) => this.#accept(socket) },
       });
     } catch (error) {
-      throw new VouchError("configuration", `peer-listen: ${options.listen} cannot be bound`, { cause: error });
+      throw listenError("peer-listen", options.listen, error);
     }
     this.#sweeper = setInterval(() => this.#sweep(), SWEEP_INTERVAL_MS);
   }
@@ -235,8 +235,9 @@ export class PeerEndpoint {
     const dial = this.#dials.get(connection);
     this.#dials.delete(connection);
     this.counters.handshakesRefused++;
-    dial?.reject(new VouchError("refused", `no link to ${dial.expected.nodeId}: ${reason}`));
-    this.#handlers.onRefused(connection.remoteAddress, reason);
+    // Who dialled hears it from its call; who was called, here.
+    if (dial === undefined) this.#handlers.onRefused(connection.remoteAddress, reason);
+    else dial.reject(new VouchError("refused", `no link to ${dial.expected.nodeId}: ${reason}`));
   }
 
   #onEnded(connection: Connection): void {

@@ -35,11 +35,15 @@ export function judgeHello(
   expected: ExpectedPeer | null,
 ): Judgement {
   const { hello, version } = frame;
-  if (version !== PROTOCOL_VERSION) return no(`protocol version ${version}, this node speaks ${PROTOCOL_VERSION}`);
+  // Both ends log the same sentence, so it says names, not "this node" and "the other".
+  if (version !== PROTOCOL_VERSION) {
+    return no(`protocol version: ${self.nodeId} speaks ${PROTOCOL_VERSION}, its peer ${version}`);
+  }
   if (hello === null) return no("an unreadable hello");
-  if (hello.cell !== self.cell) return no(`cell "${hello.cell}", this node is of cell "${self.cell}"`);
+  const names = { mine: self.nodeId, theirs: hello.nodeId };
+  if (hello.cell !== self.cell) return no(differs("cell", names, self.cell, hello.cell));
   if (hello.clusterUuid !== self.clusterUuid) {
-    return no(`cluster ${hello.clusterUuid}, this node is of cluster ${self.clusterUuid}`);
+    return no(differs("cluster", names, self.clusterUuid, hello.clusterUuid));
   }
   if (hello.expectedNodeId !== self.nodeId || hello.expectedBootId !== self.bootId) {
     const meant = `${hello.expectedNodeId}/${hello.expectedBootId}`;
@@ -52,22 +56,35 @@ export function judgeHello(
   if (hello.nodeId === self.nodeId) {
     return no(hello.bootId === self.bootId ? "this is myself" : `node id "${hello.nodeId}" is used twice`);
   }
-  const difference = differingParameter(self.parameters, hello.parameters);
+  const difference = differingParameter(self.parameters, hello.parameters, names);
   return difference === null ? { accepted: true, hello } : no(difference);
 }
 
-/** Names the first parameter that differs, with both values; null when all are equal. */
-function differingParameter(mine: readonly HelloParameter[], theirs: readonly HelloParameter[]): string | null {
+interface Names {
+  readonly mine: string;
+  readonly theirs: string;
+}
+
+/** Names every parameter that differs, with both values; null when all are equal. */
+function differingParameter(
+  mine: readonly HelloParameter[],
+  theirs: readonly HelloParameter[],
+  names: Names,
+): string | null {
   const unmatched = new Map(theirs.map((parameter) => [parameter.name, parameter.value]));
+  const found: string[] = [];
   for (const { name, value } of mine) {
     const other = unmatched.get(name);
     unmatched.delete(name);
-    if (other === value) continue;
-    const shown = other === undefined ? "it has no such parameter" : `it has ${JSON.stringify(other)}`;
-    return `parameter ${name}: this node has ${JSON.stringify(value)}, ${shown}`;
+    if (other !== value) found.push(differs(`parameter ${name}`, names, value, other));
   }
-  const [extra] = unmatched;
-  return extra === undefined ? null : `parameter ${extra[0]}: this node has none, it has ${JSON.stringify(extra[1])}`;
+  for (const [name, value] of unmatched) found.push(differs(`parameter ${name}`, names, undefined, value));
+  return found.length === 0 ? null : found.join("; ");
+}
+
+function differs(what: string, { mine, theirs }: Names, my: string | undefined, their: string | undefined): string {
+  const shown = (value: string | undefined): string => (value === undefined ? "none" : JSON.stringify(value));
+  return `${what}: ${mine} has ${shown(my)}, ${theirs} has ${shown(their)}`;
 }
 
 function no(reason: string): Judgement {

@@ -2,15 +2,17 @@
  * The node's HTTP port: /livez, /readyz, /metrics, /status. Read-only, loopback by default. It answers from the moment
  * the process listens, so that a node that waits for its peers can say so.
  */
-import type { Address } from "../config/option-types.ts";
-import { describeError, VouchError } from "../errors.ts";
+import { type Address, formatAddress } from "../config/option-types.ts";
+import { describeError, listenError } from "../errors.ts";
 import type { NodeMetrics } from "./metrics.ts";
-import { type NodeStatus, readiness } from "./node-status.ts";
+import { type NodeStatus, readiness, startingText } from "./node-status.ts";
 
 export interface HttpOptions {
   readonly listen: Address;
   /** The node now; null while it is starting. */
   readonly status: () => NodeStatus | null;
+  /** While it is starting: what it cannot go on without, "" when nothing is known. */
+  readonly startingOn?: () => string;
   readonly metrics: NodeMetrics;
   /** Why this process should be restarted, "" when it should not. */
   readonly dead?: () => string;
@@ -26,7 +28,7 @@ export interface HttpServer extends AsyncDisposable {
 const REQUEST_BYTES_MAX = 4_096;
 const IDLE_SECONDS = 10;
 
-/** @throws VouchError "unavailable" when the address cannot be opened. */
+/** @throws VouchError "configuration" when the address cannot be opened. */
 export function openHttp(options: HttpOptions): HttpServer {
   const get = (answer: () => Response | Promise<Response>): { GET: () => Response | Promise<Response> } => ({
     GET: answer,
@@ -43,8 +45,8 @@ export function openHttp(options: HttpOptions): HttpServer {
       reusePort: false,
       routes: {
         "/livez": get(() => livez(options.dead?.() ?? "")),
-        "/readyz": get(() => readyz(options.status())),
-        "/status": get(() => status(options.status())),
+        "/readyz": get(() => readyz(options.status(), options.startingOn?.() ?? "")),
+        "/status": get(() => status(options.status(), options.startingOn?.() ?? "")),
         "/metrics": get(() => metrics(options)),
       },
       fetch: (request) =>
@@ -54,8 +56,7 @@ export function openHttp(options: HttpOptions): HttpServer {
       error: (error) => json(500, { error: describeError(error) }),
     });
   } catch (error) {
-    const where = `${options.listen.host}:${options.listen.port}`;
-    throw new VouchError("unavailable", `--http-listen ${where} cannot be opened`, { cause: error, retriable: false });
+    throw listenError("http-listen", formatAddress(options.listen), error);
   }
   const close = async (): Promise<void> => {
     await server.stop(true);
@@ -71,19 +72,19 @@ function livez(reason: string): Response {
   return json(reason === "" ? 200 : 503, { ok: reason === "", reason });
 }
 
-function readyz(node: NodeStatus | null): Response {
-  const checks = readiness(node);
+function readyz(node: NodeStatus | null, startingOn: string): Response {
+  const checks = readiness(node, startingOn);
   const ok = checks.every((check) => check.ok);
   return json(ok ? 200 : 503, {
     ok,
     role: node?.core.role ?? "starting",
-    waitingFor: node?.core.waitingFor ?? "",
+    waitingFor: node?.core.waitingFor ?? startingOn,
     checks,
   });
 }
 
-function status(node: NodeStatus | null): Response {
-  return node === null ? json(503, { error: "starting" }) : json(200, node);
+function status(node: NodeStatus | null, startingOn: string): Response {
+  return node === null ? json(503, { error: startingText(startingOn) }) : json(200, node);
 }
 
 async function metrics(options: HttpOptions): Promise<Response> {

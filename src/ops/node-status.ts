@@ -11,6 +11,7 @@ export interface NodeStatus {
   readonly httpAddress: string; // "" without HTTP
   readonly uptimeMs: number;
   readonly groupJoined: boolean; // member of the consumer group, with an assignment (which may be empty)
+  readonly groupTrouble?: string; // what the task log last complained about while not joined, "" for nothing
   readonly topics: readonly string[]; // by topic index
   readonly core: CoreStatus;
   /** What happened at the node's edges, by name: links, limits that were reached, late handlers. All only rise. */
@@ -33,8 +34,8 @@ export function partitionName(topics: readonly string[], pid: PartitionId): stri
  * Whether this node may be counted on: in the in-sync set, no deltas behind (a member whose lease holds has had its last
  * acknowledgement accepted), in the consumer group, and no partition stopped by an alarm.
  */
-export function readiness(node: NodeStatus | null): readonly Check[] {
-  if (node === null) return [{ name: "started", ok: false, detail: "starting" }];
+export function readiness(node: NodeStatus | null, startingOn = ""): readonly Check[] {
+  if (node === null) return [{ name: "started", ok: false, detail: startingText(startingOn) }];
   const { core } = node;
   const check = (name: string, ok: boolean, detail: string): Check => ({ name, ok, detail: ok ? "" : detail });
   const serving = core.role === "leader" || core.role === "member";
@@ -43,11 +44,20 @@ export function readiness(node: NodeStatus | null): readonly Check[] {
   return [
     check("in-sync", core.member, waiting),
     check("lease", serving && core.leaseRemainingMs > 0, waiting),
-    check("group", node.groupJoined, "not in the consumer group"),
+    check("group", node.groupJoined, groupText(node.groupTrouble ?? "")),
     check(
       "partitions",
       stopped.length === 0,
       stopped.map(({ pid, stopped: why }) => `${partitionName(node.topics, pid)}: ${why}`).join("; "),
     ),
   ];
+}
+
+function groupText(trouble: string): string {
+  return trouble === "" ? "not in the consumer group" : `not in the consumer group: ${trouble}`;
+}
+
+/** Of a node that has no status yet. */
+export function startingText(startingOn: string): string {
+  return startingOn === "" ? "starting" : `starting: ${startingOn}`;
 }

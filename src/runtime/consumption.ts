@@ -18,6 +18,7 @@ import type {
   CommitOutcome,
   ConsumerHandlers,
   PartitionPosition,
+  PartitionProblem,
   RecordBatch,
   TaskConsumer,
   TaskRecord,
@@ -56,6 +57,8 @@ export class Consumption {
   /** The core runs no more: barriers pass unanswered. */
   #over = false;
   staleBatches = 0;
+  /** What the task log last complained about while this node has no assignment; "" for nothing. */
+  trouble = "";
 
   constructor(options: ConsumptionOptions) {
     this.#options = options;
@@ -144,10 +147,13 @@ export class Consumption {
       onBatch: (batch) => this.#onBatch(batch),
       onProblem: (topic, partition, problem) => {
         const pid = this.#options.names.pid(topic, partition);
-        log("warn", `the task log has a problem with ${topic}#${partition}: ${problem}`, {});
+        log("warn", problemText(topic, partition, problem), {});
         if (pid !== null) this.#options.post({ type: "partition-problem", pid, problem });
       },
-      onWarning: (message) => log("warn", message, {}),
+      onWarning: (message) => {
+        this.trouble = message;
+        log("warn", message, {});
+      },
       onFatal: (error) => this.#died(consumer, error),
     };
   }
@@ -162,6 +168,7 @@ export class Consumption {
   #onAssign(assignment: Assignment): Promise<readonly PartitionPosition[]> {
     if (this.#over) return Promise.resolve([]);
     this.#generation = assignment.generation;
+    this.trouble = "";
     this.#assigned = Promise.withResolvers();
     const partitions = assignment.partitions.flatMap(({ topic, partition, ...rest }) => {
       const pid = this.#options.names.pid(topic, partition);
@@ -244,4 +251,9 @@ export class Consumption {
   #where(pid: PartitionId): { topic: string; partition: number } {
     return { topic: this.#options.names.topicOf(pid), partition: partitionOf(pid) };
   }
+}
+
+function problemText(topic: string, partition: number, problem: PartitionProblem): string {
+  if (problem === "missing-topic") return `topic ${topic} does not exist; work on it begins when somebody creates it`;
+  return `the task log has a problem with ${topic}/${partition}: ${problem}`;
 }

@@ -7,7 +7,8 @@ import type { CoreSettings } from "../core/settings.ts";
 import type { TaskType } from "../execution/define.ts";
 import { defaultLinkSettings } from "../links/link-settings.ts";
 import { standardLogger, type Logger } from "../ops/log.ts";
-import type { OpenedTopic, RunningCore, RuntimeOptions } from "./options.ts";
+import { Repeats } from "../ops/repeats.ts";
+import type { OpenedTopic, RunningCore, RuntimeLog, RuntimeOptions } from "./options.ts";
 import { startRuntime, type RunningNode } from "./running-node.ts";
 import { openCoordinator, openTaskLog } from "./servers.ts";
 
@@ -39,8 +40,8 @@ export function runtimeOptions(
   tasks: readonly TaskType[],
   { logger = standardLogger(config.logLevel), signal }: StartOptions = {},
 ): RuntimeOptions {
-  const log = logger.with({ node: config.nodeId });
-  const warn = (message: string): void => log.warn(message);
+  const log = withoutRepeats(logger.with({ node: config.nodeId }));
+  const warn = (message: string): void => log("warn", message, {});
   return {
     nodeId: config.nodeId,
     cell: config.cell,
@@ -69,8 +70,17 @@ export function runtimeOptions(
     parameters: (settings) => parameterSet(settings, config.kafkaGroupId),
     core: runCore,
     links: defaultLinkSettings,
-    log: (level, message, fields) => log.log(level, message, fields),
+    log,
     ...(signal === undefined ? {} : { signal }),
+  };
+}
+
+/** Warnings repeat as long as what they warn of lasts: the log gets one of them now and then. */
+function withoutRepeats(logger: Logger): RuntimeLog {
+  const repeats = new Repeats(() => performance.now());
+  return (level, message, fields) => {
+    const held = level === "warn" ? repeats.pass(message) : 0;
+    if (held !== null) logger.log(level, message, held === 0 ? fields : { ...fields, repeated: held });
   };
 }
 
@@ -91,7 +101,7 @@ function topicInput({ task, generation, partitions }: OpenedTopic): Parameters<t
 function runCore(settings: CoreSettings, random: () => number, now: number): RunningCore {
   const core = new NodeCore(settings, random, now);
   return {
-    step: (event, at) => core.step(event, at),
+    step: (event, at, more) => core.step(event, at, more),
     status: (at) => core.status(at),
     isolationDeadline: () => core.member.isolationDeadline,
   };

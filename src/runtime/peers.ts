@@ -3,7 +3,7 @@ import type { CoreEffect } from "../core/effects.ts";
 import type { CoreEvent } from "../core/events.ts";
 import { incarnationOf, nodeIdOf, type Incarnation } from "../core/identity.ts";
 import type { PeerMessage } from "../core/messages.ts";
-import { describeError } from "../errors.ts";
+import { describeError, VouchError } from "../errors.ts";
 import type { EndpointHandlers, PeerEndpoint } from "../links/endpoint.ts";
 import type { Link } from "../links/link.ts";
 import type { RuntimeLog } from "./options.ts";
@@ -33,6 +33,11 @@ export class Peers implements EndpointHandlers {
 
   attach(endpoint: PeerEndpoint): void {
     this.#endpoint = endpoint;
+  }
+
+  /** Why this peer could not be reached the last time; "" when it could, or was not tried. */
+  failureOf(peer: Incarnation): string {
+    return this.#lastFailure.get(peer) ?? "";
   }
 
   // What the core asks for.
@@ -71,7 +76,7 @@ export class Peers implements EndpointHandlers {
   }
 
   onRefused(remoteAddress: string, reason: string): void {
-    this.#options.log("warn", `a peer connection was not accepted: ${reason}`, { remoteAddress });
+    this.#options.log("warn", `a connection to the peer port was not accepted: ${reason}`, { remoteAddress });
   }
 
   async #dial(peer: Incarnation): Promise<void> {
@@ -80,10 +85,13 @@ export class Peers implements EndpointHandlers {
       if (address === null || this.#endpoint === null) throw new Error("it is not registered with the coordinator");
       await this.#endpoint.dial(address, { nodeId: nodeIdOf(peer), bootId: bootIdOf(peer) });
     } catch (error) {
-      const reason = describeError(error);
+      const said = describeError(error);
+      // A refusal names the peer already.
+      const refused = error instanceof VouchError && error.code === "refused";
+      const reason = refused ? said : `${nodeIdOf(peer)} cannot be reached: ${said}`;
       if (this.#lastFailure.get(peer) !== reason) {
         this.#lastFailure.set(peer, reason);
-        this.#options.log("warn", `${nodeIdOf(peer)} cannot be reached: ${reason}`, { peer });
+        this.#options.log("warn", reason, { peer });
       }
       this.#options.post({ type: "dial-failed", peer });
     }

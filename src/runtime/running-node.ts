@@ -13,15 +13,18 @@ import { randomBytes } from "node:crypto";
 import type { CoreEffect } from "../core/effects.ts";
 import type { CoreEvent } from "../core/events.ts";
 import { incarnationOf, type Incarnation } from "../core/identity.ts";
+import type { CoreStatus } from "../core/status.ts";
 import { describeError, toError } from "../errors.ts";
 import { partitionName, type NodeStatus } from "../ops/node-status.ts";
 import { ClockWatch } from "./clock.ts";
 import { Driver } from "./driver.ts";
 import { carryOut, type Shell } from "./effects.ts";
 import { killDelayMs } from "./execution-bridge.ts";
-import type { RunningCore, RuntimeOptions } from "./options.ts";
+import type { RunningCore, RuntimeLog, RuntimeOptions } from "./options.ts";
 import { PartitionNames } from "./partition-names.ts";
+import type { Peers } from "./peers.ts";
 import { openParts, type NodeParts } from "./start-up.ts";
+import { WaitNotice } from "./wait-notice.ts";
 
 /** How a node ended. */
 export interface NodeEnd {
@@ -42,9 +45,13 @@ export async function startRuntime(options: RuntimeOptions): Promise<RunningNode
   return node;
 }
 
+/** A status is plain data made anew: not to be asked for in every turn. */
+const WAIT_LOOK_MS = 500;
+
 export class RunningNode implements AsyncDisposable {
   readonly incarnation: Incarnation;
   readonly #options: RuntimeOptions;
+  readonly #write: RuntimeLog;
   readonly #bootId = randomBytes(16).toString("hex");
   readonly #startedAt = performance.now();
   readonly #names: PartitionNames;
@@ -57,10 +64,15 @@ export class RunningNode implements AsyncDisposable {
   #driver: Driver | null = null;
   #error: Error | null = null;
   #stopping = false;
+  /** The last warning of a start that is still under way. */
+  #startingOn = "";
+  readonly #waits = new WaitNotice();
+  #waitsAt = 0; // when to look next at what this node waits for
 
   /** Use `startRuntime`. */
   constructor(options: RuntimeOptions) {
-    this.#options = options;
+    this.#options = { ...options, log: (level, message, fields) => this.#log(level, message, fields) };
+    this.#write = options.log;
     this.incarnation = incarnationOf(options.nodeId, this.#bootId);
     this.#names = new PartitionNames(options.tasks.map((task) => task.topic));
   }
@@ -83,6 +95,7 @@ export class RunningNode implements AsyncDisposable {
   /** null while the node is starting. */
   status(): NodeStatus | null {
     if (this.#core === null || this.#parts === null) return null;
+    const core = this.#core.status(performance.now());
     return {
       nodeId: this.#options.nodeId,
       cell: this.#options.cell,
@@ -92,8 +105,9 @@ export class RunningNode implements AsyncDisposable {
       httpAddress: this.#parts.self.httpAddress,
       uptimeMs: performance.now() - this.#startedAt,
       groupJoined: this.#parts.consumption.joined,
+      groupTrouble: this.#parts.consumption.trouble,
       topics: this.#names.topics,
-      core: this.#core.status(performance.now()),
+      core: { ...core, waitingFor: waitText(core, this.#parts.peers) },
       edges: this.#parts.edges(),
     };
   }
@@ -122,6 +136,7 @@ export class RunningNode implements AsyncDisposable {
         post: (event) => this.#post(event),
         fail: (error) => this.#fail(error),
         status: () => this.status(),
+        startingOn: () => this.#startingOn,
         unhealthy: () => (this.#error === null ? "" : describeError(this.#error)),
       },
       stack,
@@ -152,6 +167,7 @@ export class RunningNode implements AsyncDisposable {
         // Takes an answer that came, which then becomes an event.
         watchdog.healthyUntil();
         deaths.tick(now);
+        this.#tellWait(now);
       },
     });
     stack.defer(() => driver.stop());
@@ -164,6 +180,18 @@ export class RunningNode implements AsyncDisposable {
   #post(event: CoreEvent): void {
     if (this.#driver === null) this.#early.push(event);
     else this.#driver.post(event);
+  }
+
+  #log(...[level, message, fields]: Parameters<RuntimeLog>): void {
+    if (level === "warn" && this.#core === null) this.#startingOn = message;
+    this.#write(level, message, fields);
+  }
+
+  #tellWait(now: number): void {
+    if (now < this.#waitsAt) return;
+    this.#waitsAt = now + WAIT_LOOK_MS;
+    const text = this.#waits.look(this.status()?.core.waitingFor ?? "", now);
+    if (text !== "") this.#log("info", text, {});
   }
 
   #note(effect: Extract<CoreEffect, { type: "role" | "alarm" | "log" }>): void {
@@ -194,4 +222,12 @@ export class RunningNode implements AsyncDisposable {
     }
     this.#ended.resolve({ clean: clean && this.#error === null, reason, error: this.#error });
   }
+}
+
+/** "waiting for a link to the leader a: no link to a: …": with the reason, where the links know one. */
+function waitText({ waitingFor, leader }: CoreStatus, peers: Peers): string {
+  if (waitingFor === "") return "";
+  const text = waitingFor.startsWith("waiting for ") ? waitingFor : `waiting for ${waitingFor}`;
+  const failure = leader === "" ? "" : peers.failureOf(leader);
+  return failure === "" ? text : `${text}: ${failure}`;
 }

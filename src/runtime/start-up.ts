@@ -37,6 +37,8 @@ export interface NodeHooks {
   /** Something that the node cannot do without is gone for good. */
   readonly fail: (error: Error) => void;
   readonly status: () => NodeStatus | null;
+  /** What a start that is under way waits for, "" when nothing is known. */
+  readonly startingOn: () => string;
   /** Why the process should be restarted, "" when it should not. */
   readonly unhealthy: () => string;
 }
@@ -92,6 +94,7 @@ export async function openParts(
     formatAddress(options.advertise(parseAddress(endpoint.address))),
     httpAddress,
   );
+  log("info", "listening", { peerAddress: self.peerAddress, httpAddress: self.httpAddress });
   const deaths = new DeathProof(self.process, (incarnation) => hooks.post({ type: "death-proven", incarnation }));
   const coordination = new Coordination({
     coordinator,
@@ -155,7 +158,15 @@ function serveHttp(
 ): string {
   const { httpListen } = options;
   if (httpListen === null) return "";
-  const http = stack.use(openHttp({ listen: httpListen, status: hooks.status, metrics, dead: hooks.unhealthy }));
+  const http = stack.use(
+    openHttp({
+      listen: httpListen,
+      status: hooks.status,
+      startingOn: hooks.startingOn,
+      metrics,
+      dead: hooks.unhealthy,
+    }),
+  );
   return formatAddress(options.advertise({ host: httpListen.host, port: http.port }));
 }
 

@@ -305,6 +305,6 @@ describe("peer links", () => {
     expect(parseAddress("[::1]:1")).toEqual({ host: "::1", port: 1 });
     for (const text of ["", "7400", "host", "host:70000", "a b:1", "::1:5"]) expect(() => parseAddress(text)).toThrow();
     await using a = new Recorder(identity("a"));
-    expect(() => new Recorder(identity("b"), {}, a.endpoint.address)).toThrow("cannot be bound");
+    expect(() => new Recorder(identity("b"), {}, a.endpoint.address)).toThrow("another process has this port");
   });
 });

@@ -20,21 +20,28 @@ describe("handshake", () => {
   test("R19: a refusal names the parameter that differs, with both values", () => {
     const [topics, span] = me.parameters;
     expect(judge(identity("b", { parameters: [topics!, { name: "span", value: "10000" }] }))).toBe(
-      'parameter span: this node has "20000", it has "10000"',
+      'parameter span: a has "20000", b has "10000"',
     );
-    expect(judge(identity("b", { parameters: [topics!] }))).toContain("it has no such parameter");
+    expect(judge(identity("b", { parameters: [topics!] }))).toBe('parameter span: a has "20000", b has none');
     expect(judge(identity("b", { parameters: [topics!, span!, { name: "seed", value: "1" }] }))).toContain(
-      "parameter seed: this node has none",
+      'parameter seed: a has none, b has "1"',
+    );
+    const all = [
+      { name: "topics", value: "bills" },
+      { name: "span", value: "1" },
+    ];
+    expect(judge(identity("b", { parameters: all }))).toBe(
+      'parameter topics: a has "orders", b has "bills"; parameter span: a has "20000", b has "1"',
     );
   });
 
   test("R19: another cell, cluster or version is refused by name", () => {
-    expect(judge(identity("b", { cell: "other" }))).toContain('cell "other"');
-    expect(judge(identity("b", { clusterUuid: "d".repeat(32) }))).toContain("cluster dddd");
+    expect(judge(identity("b", { cell: "other" }))).toBe('cell: a has "main", b has "other"');
+    expect(judge(identity("b", { clusterUuid: "d".repeat(32) }))).toContain('b has "dddd');
     const frame = { type: "hello", version: PROTOCOL_VERSION + 1, hello: null } as const;
     expect(judgeHello(me, frame, null)).toEqual({
       accepted: false,
-      reason: `protocol version ${PROTOCOL_VERSION + 1}, this node speaks ${PROTOCOL_VERSION}`,
+      reason: `protocol version: a speaks ${PROTOCOL_VERSION}, its peer ${PROTOCOL_VERSION + 1}`,
     });
   });
 
