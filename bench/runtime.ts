@@ -1,7 +1,7 @@
 /**
  * `bun run bench runtime [--records N] [--samples N] [--nodes 1,2,3] [--json FILE]`: what the node itself costs a no-op task,
  * without any log or broker: all nodes of a cell in this process, a log in memory, real links on loopback. CPU time, not
- * wall time, so that it compares on a machine that does other things as well. `steps` are entries of the core.
+ * wall time, so that it compares on a machine that does other things as well. `steps` are the core's turns.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
@@ -67,9 +67,9 @@ async function sample(count: number, records: number, isAsync: boolean): Promise
     await options.taskLog.close();
     const core: RuntimeOptions["core"] = (...settings) => {
       const made = options.core(...settings);
-      const step: typeof made.step = (event, now) => {
-        steps++;
-        return made.step(event, now);
+      const step: typeof made.step = (event, now, more) => {
+        if (!more) steps++;
+        return made.step(event, now, more);
       };
       return { ...made, step };
     };

@@ -71,11 +71,16 @@ export class NodeCore {
     return this.ctx.incarnation;
   }
 
-  /** Handles one event at one time. The effects are to be carried out in order; the list is the caller's. */
-  step(event: CoreEvent, now: number): readonly CoreEffect[] {
+  /**
+   * Handles one event at one time. The effects are to be carried out in order; the list is the caller's. `more`: another
+   * event follows at once, and the turn (what is due, the delta, reports, what may be released) waits for it, so that
+   * what comes together is answered together. The caller bounds how many follow.
+   */
+  step(event: CoreEvent, now: number, more = false): readonly CoreEffect[] {
     if (this.role !== "stopped") {
       this.#handle(event, now);
-      this.#turn(now);
+      // A leader that was just told that it is none must not settle one claim more.
+      if (!more || (this.leader !== null && this.leader.over !== "")) this.#turn(now);
     }
     const effects = this.ctx.effects;
     this.ctx.effects = [];

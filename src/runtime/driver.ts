@@ -10,7 +10,8 @@ import type { CoreEffect } from "../core/effects.ts";
 import type { CoreEvent } from "../core/events.ts";
 
 export interface DrivenCore {
-  step(event: CoreEvent, now: number): readonly CoreEffect[];
+  /** `more`: the next event is there already; what the core does once a turn may wait for it. */
+  step(event: CoreEvent, now: number, more: boolean): readonly CoreEffect[];
 }
 
 export interface DriverOptions {
@@ -31,6 +32,8 @@ export const IDLE_TICK_MS = 100;
  * one before through a promise (a commit that the embedded log answers at once, and that makes the next one due).
  */
 const EVENTS_PER_TURN_MAX = 1_000;
+/** So many events at most share one turn of the core: no answer waits for a long queue. */
+const EVENTS_TOGETHER_MAX = 16;
 
 export class Driver {
   readonly #options: DriverOptions;
@@ -40,6 +43,8 @@ export class Driver {
   /** Events handled since the event loop last came round; null while nothing counts. */
   #round: { handled: number } | null = null;
   #stepping = false;
+  /** Events since the last one with which the core had its turn. */
+  #together = 0;
   #running = false;
   #timer: ReturnType<typeof setTimeout> | null = null;
   #timerMs = 0;
@@ -95,7 +100,11 @@ export class Driver {
         this.#queue = [];
         this.#head = 0;
       }
-      this.#handle(event);
+      this.#together++;
+      const last = this.#head >= this.#queue.length || round.handled >= EVENTS_PER_TURN_MAX;
+      const more = !last && this.#together < EVENTS_TOGETHER_MAX;
+      if (!more) this.#together = 0;
+      this.#handle(event, more);
     }
   }
 
@@ -109,20 +118,20 @@ export class Driver {
     return this.#round;
   }
 
-  #handle(event: CoreEvent): void {
+  #handle(event: CoreEvent, more: boolean): void {
     for (const sense of this.#options.senses) {
       const sensed = sense(this.#options.now());
-      if (sensed !== null) this.#step(sensed);
+      if (sensed !== null) this.#step(sensed, true);
     }
-    this.#step(event);
+    this.#step(event, more);
   }
 
-  #step(event: CoreEvent): void {
+  #step(event: CoreEvent, more: boolean): void {
     if (!this.#running) return;
     assert(!this.#stepping, "the core was entered twice");
     this.#stepping = true;
     try {
-      for (const effect of this.#options.core.step(event, this.#options.now())) this.#options.carryOut(effect);
+      for (const effect of this.#options.core.step(event, this.#options.now(), more)) this.#options.carryOut(effect);
     } finally {
       this.#stepping = false;
     }

@@ -98,6 +98,50 @@ describe("driver", () => {
     ]);
   });
 
+  test("what came together shares a turn of the core; no event waits for more than 15 others", async () => {
+    const mores: boolean[] = [];
+    const core = {
+      step: (_event: CoreEvent, _now: number, more: boolean): readonly CoreEffect[] => {
+        mores.push(more);
+        return [];
+      },
+    };
+    const senses = [(): CoreEvent | null => (mores.length === 0 ? jump : null)];
+    const now = (): number => performance.now();
+    const driver = new Driver({ core, now, carryOut: () => undefined, senses, onTick: () => undefined });
+    drivers.push(driver);
+    driver.start();
+    driver.post(lost);
+    await Promise.resolve();
+    expect(mores).toEqual([true, false]); // what a sense says never comes last
+    mores.length = 0;
+    for (let count = 0; count < 20; count++) driver.post(lost);
+    await Promise.resolve();
+    const turns = mores.flatMap((more, index) => (more ? [] : [index]));
+    expect(turns).toEqual([16, 20]); // the jump of the sense, and twenty events
+  });
+
+  test("the last event before the event loop's turn has the core's turn", async () => {
+    const mores: boolean[] = [];
+    const core = {
+      step: (_event: CoreEvent, _now: number, more: boolean): readonly CoreEffect[] => {
+        mores.push(more);
+        return [];
+      },
+    };
+    const now = (): number => performance.now();
+    const driver = new Driver({ core, now, carryOut: () => undefined, senses: [], onTick: () => undefined });
+    drivers.push(driver);
+    for (let count = 0; count < 1_005; count++) driver.post(lost);
+    driver.start();
+    await Promise.resolve();
+    expect(mores.length).toBe(1_000);
+    expect(mores.at(-1)).toBe(false);
+    await Bun.sleep(1);
+    expect(mores.length).toBeGreaterThanOrEqual(1_005);
+    expect(mores.at(-1)).toBe(false);
+  });
+
   test("an endless chain of events does not starve timers", async () => {
     const { driver, events } = make(() => [dial], { carryOut: (_effect, self) => self.post(lost) });
     driver.start();
