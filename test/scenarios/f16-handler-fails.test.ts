@@ -1,0 +1,38 @@
+import { expect, test } from "bun:test";
+import { ended, entryAt, stage } from "./stage.ts";
+
+test("F16: a handler fails and is tried again under the same grant; the task is executed when it succeeds, unchecked", () => {
+  const cell = stage();
+  cell.handler = (run) => ({ ms: 5, outcome: run.attempt < 3 ? "failure" : "success" });
+  cell.produce(0);
+  ended(cell, { runs: 3, checks: 0 });
+  expect(cell.runs.map((run) => run.attempt)).toEqual([1, 2, 3]);
+  expect(new Set(cell.runs.map((run) => run.token.join(":"))).size).toBe(1);
+  expect(cell.runs[1]!.startedAt - cell.runs[0]!.endedAt).toBeGreaterThanOrEqual(50); // back-off
+});
+
+test("F16: a handler fails at every attempt; dead-lettered, and committed only when that write is acknowledged", () => {
+  const cell = stage();
+  cell.handler = () => ({ ms: 5, outcome: "failure" });
+  cell.acknowledgeSetAside = false;
+  cell.produce(0);
+  cell.until("given up", () => cell.runs.length === 3);
+  cell.advance(5_000);
+  expect(cell.committed[0]).toBe(0);
+  expect(entryAt(cell, "leader")).toBe("granted to owner");
+  cell.acknowledgeSetAside = true;
+  cell.drain();
+  expect(cell.setAside).toEqual([{ kind: "dead", partition: 0, offset: 0, reason: "attempts" }]);
+  expect(cell.runs).toHaveLength(3);
+  expect(cell.checks).toHaveLength(0);
+});
+
+test("F16: the partition moves between two attempts; the next owner goes on with the count, unchecked", () => {
+  const cell = stage({ topic: { retryBackoffMs: 5_000 } });
+  cell.handler = (run) => ({ ms: 5, outcome: run.attempt < 2 ? "failure" : "success" });
+  cell.produce(0);
+  cell.until("failed once", () => cell.runs[0]?.outcome === "failure");
+  cell.move(0, "other");
+  ended(cell, { runs: 2, checks: 0 });
+  expect(cell.runs[1]).toMatchObject({ node: "other", attempt: 2 });
+});
