@@ -1,4 +1,5 @@
 /** `produce`: writes tasks into a topic, from NDJSON or generated ones. */
+import { existsSync } from "node:fs";
 import { loadOptions } from "../config/load.ts";
 import { option, type OptionValues } from "../config/option.ts";
 import { nodeOptions } from "../config/option-table.ts";
@@ -53,6 +54,9 @@ const options = {
   }),
 };
 
+/** What Kafka takes as a name. */
+const TOPIC = /^(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}$/;
+
 type ProduceOptions = OptionValues<typeof options>;
 
 const table = { ...options, ...logOptions };
@@ -75,17 +79,22 @@ async function produce(context: CliContext): Promise<ExitCode> {
   const { values, given, positionals } = loaded;
   const [topic = "", file] = positionals;
   const violations = [...loaded.violations, ...saslViolations(values, given)];
-  if (values.kafkaBrokers.length === 0 && values.dataDir === "") {
+  if (topic !== "" && !TOPIC.test(topic)) {
+    violations.push(`<topic>: expected 1 to 249 letters, digits, ".", "_" or "-", got ${JSON.stringify(topic)}`);
+  }
+  if (!given.has("kafkaBrokers") && values.dataDir === "") {
     violations.push("no log to write to: expected --kafka-brokers or, for the embedded log, --data-dir; got neither");
   }
   if (given.has("count") && file !== undefined) violations.push(`--count and ${file}: expected one of them, got both`);
+  // Before a topic is made for it; a folder is found out by reading.
+  if (file !== undefined && file !== "-" && !existsSync(file)) violations.push(`${file}: no such file`);
   if (violations.length > 0) throw new ConfigurationError(violations);
 
   const startedAt = performance.now();
   const log = openTaskLog(values, "produce", (message) => context.err(`${message}\n`));
   try {
     await ensureTopic(log, topic, values.partitions);
-    const source = given.has("count") ? generatedTasks(values.count, values.idPrefix) : parsed(openInput(file ?? "-"));
+    const source = given.has("count") ? generatedTasks(values.count, values.idPrefix) : parsed(file ?? "-");
     const produced = await send(log, topic, source, values);
     const seconds = Number(((performance.now() - startedAt) / 1_000).toFixed(3));
     context.err(`${produced} task(s) written to ${topic} in ${seconds} s\n`);
@@ -106,13 +115,14 @@ async function ensureTopic(log: TaskLog, topic: string, partitions: number): Pro
 }
 
 /** @throws VouchError "usage" naming the line that is no task. */
-async function* parsed(lines: AsyncIterable<string>): TaskSource {
+async function* parsed(path: string): TaskSource {
+  const input = path === "-" ? "standard input" : path;
   let number = 0;
-  for await (const line of lines) {
+  for await (const line of openInput(path)) {
     number++;
     if (line.trim() === "") continue;
     const task = parseTaskLine(line);
-    if (typeof task === "string") throw new VouchError("usage", `line ${number}: ${task}`);
+    if (typeof task === "string") throw new VouchError("usage", `${input}, line ${number}: ${task}`);
     yield task;
   }
 }

@@ -5,6 +5,7 @@ import { nodeOptions } from "../config/option-table.ts";
 import { integer, text, toggle } from "../config/option-types.ts";
 import { ConfigurationError, VouchError } from "../errors.ts";
 import { askMembers, askUrl, type CellView, cellText } from "../ops/status.ts";
+import { Repeats } from "../ops/repeats.ts";
 import type { CliContext, Command } from "./command.ts";
 import { ExitCode } from "./exit-code.ts";
 import { openCoordinator } from "../runtime/servers.ts";
@@ -39,6 +40,11 @@ const options = {
 
 const table = { ...options, ...coordinatorOptions };
 
+type CoordinatorValues = Parameters<typeof openCoordinator>[0];
+
+/** The shortest session that a coordinator takes. */
+const SESSION_MS_MIN = 100;
+
 export const statusCommand: Command = {
   name: "status",
   summary: "shows the cell: nodes, roles, epoch, in-sync set, partitions, lag, doubts",
@@ -49,8 +55,8 @@ export const statusCommand: Command = {
 
 async function status(context: CliContext): Promise<ExitCode> {
   const { argv, environment } = context;
-  const { values, violations } = loadOptions(table, { argv, environment }, { ...nodeOptions, ...table });
-  const nowhere = values.node === "" && values.zookeeper === "" && values.dataDir === "";
+  const { values, given, violations } = loadOptions(table, { argv, environment }, { ...nodeOptions, ...table });
+  const nowhere = !given.has("node") && !given.has("zookeeper") && values.dataDir === "";
   const all = nowhere
     ? [
         ...violations,
@@ -59,10 +65,22 @@ async function status(context: CliContext): Promise<ExitCode> {
     : violations;
   if (all.length > 0) throw new ConfigurationError(all);
 
-  const warn = (message: string): void => context.err(`${message}\n`);
+  const repeats = new Repeats(() => performance.now());
+  const warn = (message: string): void => {
+    if (repeats.pass(message) !== null) context.err(`${message}\n`);
+  };
   const view = values.node === "" ? await askCell(values, warn) : await askOne(values.node, values.timeoutMs);
-  context.out(values.json ? `${JSON.stringify(view)}\n` : cellText(view));
-  return ExitCode.done;
+  const empty = view.members.length === 0 && view.leader === null;
+  if (values.json) context.out(`${JSON.stringify(view)}\n`);
+  else if (!empty) context.out(cellText(view));
+  if (empty) context.err(emptyText(values));
+  // An answer that says nothing about any node is none, for whoever looks at the exit code alone.
+  return view.members.some((member) => member.status !== null) ? ExitCode.done : ExitCode.gaveUp;
+}
+
+function emptyText({ cell, zookeeper, dataDir }: CoordinatorValues): string {
+  const where = zookeeper === "" ? dataDir : `ZooKeeper ${zookeeper}`;
+  return `no node of cell "${cell}" is registered in ${where}: is a node running, and is --cell the name that it has?\n`;
 }
 
 /** @throws VouchError "unavailable" when this one node does not answer: there is nothing else to show. */
@@ -73,13 +91,16 @@ async function askOne(url: string, timeoutMs: number): Promise<CellView> {
 }
 
 async function askCell(
-  values: Parameters<typeof openCoordinator>[0] & { readonly timeoutMs: number },
+  values: CoordinatorValues & { readonly timeoutMs: number },
   warn: (message: string) => void,
 ): Promise<CellView> {
-  const coordinator = openCoordinator(values, warn);
+  // A session of this look's own: it must not go on after the look was given up.
+  const sessionMs = Math.max(SESSION_MS_MIN, Math.min(values.sessionMs, values.timeoutMs));
+  const coordinator = openCoordinator({ ...values, sessionMs }, warn);
   const timeout = Promise.withResolvers<never>();
   const timer = setTimeout(() => {
-    timeout.reject(new VouchError("unavailable", `the coordinator does not answer within ${values.timeoutMs} ms`));
+    const who = values.zookeeper === "" ? `the coordinator in ${values.dataDir}` : `ZooKeeper ${values.zookeeper}`;
+    timeout.reject(new VouchError("unavailable", `${who} did not answer within ${values.timeoutMs} ms`));
   }, values.timeoutMs);
   try {
     const { leader, members } = await Promise.race([coordinator.observe(), timeout.promise]);

@@ -18,13 +18,13 @@ export function parseTaskLine(line: string): OutgoingRecord | string {
   try {
     parsed = JSON.parse(line);
   } catch (error) {
-    return describeError(error);
+    return `expected a JSON object, got no JSON (${describeError(error)})`;
   }
   if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) return "expected a JSON object";
   const entry = parsed as Record<string, unknown>;
   const { value, id, key, headers = {}, partition } = entry;
   const unknown = Object.keys(entry).filter((name) => !KEYS.has(name));
-  if (unknown.length > 0) return `unknown key ${unknown.join(", ")}; expected ${[...KEYS].join(", ")}`;
+  if (unknown.length > 0) return `unknown key "${unknown.join('", "')}"; expected only ${[...KEYS].join(", ")}`;
   if (value === undefined) return 'expected a "value", got none';
   if (id !== undefined && (typeof id !== "string" || id === "")) return '"id": expected a text that is not empty';
   if (key !== undefined && key !== null && typeof key !== "string") return '"key": expected a text';

@@ -121,10 +121,10 @@ function beginsLike(full: string, start: string): boolean {
 /** How many characters must be put in, taken out or replaced to make one text of the other (Levenshtein). */
 function editDistance(one: string, other: string): number {
   let row = Array.from({ length: other.length + 1 }, (_, index) => index);
-  for (const [i, character] of [...one].entries()) {
+  for (let i = 0; i < one.length; i++) {
     const next = [i + 1];
     for (let j = 0; j < other.length; j++) {
-      const replaced = (row[j] ?? 0) + (character === other[j] ? 0 : 1);
+      const replaced = (row[j] ?? 0) + (one[i] === other[j] ? 0 : 1);
       next.push(Math.min(replaced, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1));
     }
     row = next;

@@ -84,10 +84,10 @@ test("the cell as text: summary, nodes, partitions in order, and what needs atte
     ],
   });
   const lines = text.split("\n");
-  expect(lines[0]).toBe("leader n1   epoch 7   in-sync n1 n2");
+  expect(lines[0]).toBe("cell default   leader n1   epoch 7   in-sync n1 n2");
   expect(text.indexOf("payments/1  n2")).toBeGreaterThan(0);
   expect(text.indexOf("payments/1  n2")).toBeLessThan(text.indexOf("payments/2  n1"));
-  expect(text).toContain("stopped: truncated");
+  expect(text).toContain("payments/1: stopped: truncated");
   expect(text).toContain("n2: the log");
   expect(text).toContain("n3: connection refused");
   expect(lines.find((line) => line.startsWith("n3"))).toContain("no answer");
@@ -101,4 +101,22 @@ test("numbers are aligned to the right, texts to the left, and short rows are fi
   expect(table(["name", "count"], [["a", "7"], ["long name", "1234"], ["b"]])).toBe(
     ["name       count", "a              7", "long name   1234", "b"].join("\n"),
   );
+});
+
+test("names that are long lose their middle, so that every line of a table fits on 80 columns", () => {
+  const names = ["a", "b"].map((end) => `payments-worker-7f9c6d5b9-x2x4${end}`);
+  const topic = `orders-of-${"all-".repeat(20)}kinds`;
+  const busy = coreStatus({ oldestUnfinishedMs: 7_200_000, running: 100, inFlight: 20_000 });
+  const [partition] = busy.partitions;
+  const partitions = [{ ...partition!, position: 9_876_543_210, fetchPosition: 9_876_563_210, logEnd: 9_999_999_999 }];
+  const members = names.map((nodeId) => {
+    const core = { ...busy, incarnation: `${nodeId}/boot`, partitions };
+    return { nodeId, url: "", status: nodeStatus({ nodeId, topics: [topic], core }), error: "" };
+  });
+  const lines = cellText({ leader: null, members }).split("\n");
+  expect(lines.filter((line) => line.length > 80)).toEqual([]);
+  const [first, second] = lines.filter((line) => line.startsWith("payments-"));
+  expect(first).toMatch(/^payments-\S*…\S*-x2x4a +leader .* 2 h$/);
+  expect(second).toContain("x2x4b");
+  expect(lines.filter((line) => line.startsWith("orders-of") && line.includes("…"))).toHaveLength(2);
 });
