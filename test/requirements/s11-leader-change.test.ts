@@ -40,8 +40,8 @@ test("S11: a former leader that was stopped beyond its session synchronises, and
     await cluster.waitFor("the next tasks begun", () => cluster.judgement().executed > 100);
     former.pause();
 
-    await cluster.waitFor("another leader", async () => (await activeLeader(cluster, others)) !== null);
-    const next = (await activeLeader(cluster, others))!;
+    await cluster.waitFor("another leader", async () => (await activeLeader(others)) !== null);
+    const next = (await activeLeader(others))!;
     await cluster.produce(Array.from({ length: 60 }, (_, index) => ({ partition: index % 6, id: `after-${index}` })));
     const [third] = others.filter((node) => node !== next);
     await cluster.waitFor("the others at work without it", () =>
@@ -76,7 +76,7 @@ test("S11: a former leader that was stopped beyond its session synchronises, and
   });
 }, 90_000);
 
-async function activeLeader(cluster: Cluster, among: readonly TestNode[]): Promise<TestNode | null> {
+async function activeLeader(among: readonly TestNode[]): Promise<TestNode | null> {
   const statuses = await Promise.all(among.map((node) => node.status()));
   const at = statuses.findIndex((status) => status?.core.leaderStatus?.active === true);
   return at < 0 ? null : among[at]!;
