@@ -121,7 +121,8 @@ export class Commits {
     const { ctx } = this.#state;
     if (outcome === "refused") {
       ctx.counters.commitsRefused++;
-      this.#generationOver = true; // the executed tasks are in the reports already: the ledger has them (S7)
+      // The executed tasks are in the reports already: the ledger has them (S7). A join may have been faster than the answer.
+      if (inFlight.generation === this.#state.generation) this.#generationOver = true;
       ctx.log("info", `commit refused (${reason}): the group rebalances; executed tasks go to the ledger`);
     }
     if (outcome === "unknown") ctx.counters.commitsUnknown++;

@@ -11,7 +11,8 @@ export class Lease {
   lastUntil: number;
   /** Set when the clocks disagreed: over until a report sent after that look is answered. */
   #notBeforeSent = -1;
-  readonly #inFlight = new Map<number, number>();
+  readonly #inFlight = new Map<number, number>(); // by number, ascending
+  #skipped = false;
 
   constructor(now: number) {
     this.lastUntil = now;
@@ -41,7 +42,11 @@ export class Lease {
   acknowledged(report: number, leaseMs: number, now: number): "renewed" | "new" | "ignored" {
     const sentAt = this.#inFlight.get(report);
     if (sentAt === undefined) return "ignored";
-    this.#inFlight.delete(report);
+    for (const number of this.#inFlight.keys()) {
+      if (number > report) break;
+      this.#inFlight.delete(number);
+      if (number < report) this.#skipped = true;
+    }
     if (sentAt <= this.#notBeforeSent) return "ignored";
     const until = sentAt + leaseMs;
     if (until <= now) return "ignored";
@@ -51,6 +56,16 @@ export class Lease {
     if (was) return "renewed";
     this.number++;
     return "new";
+  }
+
+  /**
+   * Whether reports were passed over since the last call: the link is in order, so what was not acknowledged before a later
+   * one never will be. Its leader took nothing from it (R17: its own time was over).
+   */
+  takeSkipped(): boolean {
+    const skipped = this.#skipped;
+    this.#skipped = false;
+    return skipped;
   }
 
   /** A new connection: acknowledgements of the old one's reports are void; what was given stays given. */

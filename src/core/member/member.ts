@@ -34,6 +34,7 @@ export class Member {
   #seen: SeenException[] = [];
   #isolationAborted = false;
   #runsNothingSaid = false;
+  #leftGroupAt = -Infinity;
 
   constructor(ctx: Context, now: number, send: (message: PeerMessage) => void) {
     this.#ctx = ctx;
@@ -79,9 +80,35 @@ export class Member {
     state.admitted = true;
     state.partitionReports = [];
     for (const window of state.windows.values()) this.#queuePartitionReport(window);
-    if (state.group === "out" && !state.draining) {
-      state.group = "joining";
-      this.#ctx.emit({ type: "join-group" });
+    this.#joinGroup();
+  }
+
+  #joinGroup(): void {
+    const { state } = this;
+    if (state.group !== "out" || state.draining) return;
+    state.group = "joining";
+    this.#ctx.emit({ type: "join-group" });
+  }
+
+  /** Isolated while the link stayed, or let in again before the group was left: nothing else brings it back (S9). */
+  #rejoinGroup(now: number): void {
+    const { state } = this;
+    if (!state.admitted || !state.lease.valid(now)) return;
+    if (now - this.#leftGroupAt >= this.#ctx.settings.heartbeatMs) this.#joinGroup();
+  }
+
+  /** The leader took nothing from some reports: what they said is said again. Their questions are asked again. */
+  #tellAgain(now: number): void {
+    const { state } = this;
+    state.loseVerdicts(now);
+    if (state.leaderActive) state.queueAllFacts();
+    state.partitionReports = [];
+    for (const window of state.windows.values()) {
+      if (!window.infoKnown) window.reported = false;
+      if (state.admitted) this.#queuePartitionReport(window);
+      if (!window.anchored) continue;
+      const { pid, ownership, generation, committed } = window;
+      state.commitNotes.push({ pid, ownership, generation, position: committed });
     }
   }
 
@@ -144,6 +171,7 @@ export class Member {
         return;
       case "group-left":
         state.group = "out";
+        this.#leftGroupAt = now;
         state.barrier = false;
         state.retainAll();
         return;
@@ -188,6 +216,7 @@ export class Member {
           state.voidUnstarted(now);
           this.#isolationAborted = false;
         }
+        if (state.lease.takeSkipped()) this.#tellAgain(now);
         return;
       case "verdicts":
         for (const batch of message.batches) applyVerdicts(state, batch, now);
@@ -222,6 +251,7 @@ export class Member {
     const { state } = this;
     setSuspended(state, !state.lease.valid(now) || !state.admitted);
     resumePartitions(state);
+    this.#rejoinGroup(now);
     for (const window of state.windows.values()) window.watchOldest(now);
     tickStarts(state, now);
     startReady(state, now);
