@@ -18,6 +18,7 @@ export function release(leader: LeaderState, now: number): void {
   const through = leader.acknowledgedByAll();
   if (through < 0) return;
   if (through > leader.released) leader.released = through;
+  leader.forgetReleased();
   const outboxes = new Map<Incarnation, Outbox>();
   const watermarks = new Map<number, WatermarkRow>();
   const { pending } = leader;

@@ -109,7 +109,7 @@ export class LeaderState {
   stamp = 0; // of the last change
   released = 0; // highest sequence acknowledged by all who must
   readonly builder = new DeltaBuilder();
-  log: Delta[] = []; // the last deltas, for a member that reconnects
+  log: Delta[] = []; // deltas that were not released, for a member that reconnects
   readonly pending: { readonly seq: number; readonly what: Pending }[] = [];
   pendingHead = 0;
 
@@ -298,6 +298,15 @@ export class LeaderState {
       this.sendTo(incarnation, { kind: "nudge", epoch: this.epoch, pids: [...pids] });
     }
     this.nudges.clear();
+  }
+
+  /**
+   * Every member has what was released (R3), and states at least that when it reconnects: nobody may resume from before
+   * it, and a member's own filter is asked about a delta only until it acknowledges it.
+   */
+  forgetReleased(): void {
+    const first = this.log[0]?.seq ?? Infinity;
+    if (first <= this.released) this.log.splice(0, this.released - first + 1);
   }
 
   /** Who must acknowledge a release now: the union of old and new set while a change is under way (R3). */
