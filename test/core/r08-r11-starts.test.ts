@@ -181,6 +181,7 @@ test("R10: a task whose verdict was outstanding is doubtful, and for that alone 
   const cell = runningCell();
   const leader = cell.activeLeader()!.name;
   const owner = leader === "a" ? "b" : "a";
+  cell.groupSessionMs = 60_000; // the partition stays where it is
   cell.move(0, owner);
   cell.advance(100);
   cell.dropMessage = (_from, _to, message) => message.kind === "verdicts";

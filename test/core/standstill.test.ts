@@ -93,3 +93,37 @@ test("R14: a refusal that comes after the next join ends nothing in the new gene
   expect(member.last("commit").generation).toBe(member.group);
   expect(member.core.member.commits.busy).toBe(true);
 });
+
+test("E18: records of an older leader epoch above the committed position are not a truncation", () => {
+  const member = new OneMember();
+  member.own({ metadata: metadataOf({ ceiling: 0 }), committed: 0 });
+  member.deliver(0, 2, [], { leaderEpoch: 4 });
+  member.deliver(2, 2, [], { leaderEpoch: 5 });
+  member.answerClaim(Verdict.granted);
+  member.tick(200);
+  member.commitDone();
+  const { metadata, position } = member.last("commit").commits[0]!;
+  expect(position).toBe(0); // the next owner fetches offset 0 of epoch 4
+  const next = new OneMember();
+  next.own({ metadata, committed: position });
+  next.deliver(0, 2, [], { leaderEpoch: 4 });
+  expect(next.all("alarm")).toEqual([]);
+  expect(next.reports.flatMap(({ claims }) => claims)).toHaveLength(1);
+});
+
+test("E18: a commit above the rise carries the higher epoch, and an older record stops the next owner", () => {
+  const member = new OneMember();
+  member.own();
+  member.deliver(0, 2, [], { leaderEpoch: 4 });
+  member.answerClaim(Verdict.granted);
+  member.deliver(2, 2, [], { leaderEpoch: 5 });
+  member.answerClaim(Verdict.granted);
+  for (const offset of [0, 1, 2]) member.end(offset, "success");
+  member.tick(200);
+  const { metadata, position } = member.last("commit").commits[0]!;
+  expect(position).toBe(3);
+  const next = new OneMember();
+  next.own({ metadata, committed: position });
+  next.deliver(3, 1, [], { leaderEpoch: 4 });
+  expect(next.all("alarm").map(({ code }) => code)).toEqual(["truncated"]);
+});
