@@ -93,8 +93,8 @@ async function produce(context: CliContext): Promise<ExitCode> {
   const startedAt = performance.now();
   const log = openTaskLog(values, "produce", (message) => context.err(`${message}\n`));
   try {
-    await ensureTopic(log, topic, values.partitions);
-    const source = given.has("count") ? generatedTasks(values.count, values.idPrefix) : parsed(file ?? "-");
+    const partitions = await ensureTopic(log, topic, values.partitions);
+    const source = given.has("count") ? generatedTasks(values.count, values.idPrefix) : parsed(file ?? "-", partitions);
     const produced = await send(log, topic, source, values);
     const seconds = Number(((performance.now() - startedAt) / 1_000).toFixed(3));
     context.err(`${produced} task(s) written to ${topic} in ${seconds} s\n`);
@@ -105,23 +105,26 @@ async function produce(context: CliContext): Promise<ExitCode> {
   }
 }
 
-async function ensureTopic(log: TaskLog, topic: string, partitions: number): Promise<void> {
+/** Returns how many partitions the topic has. */
+async function ensureTopic(log: TaskLog, topic: string, wanted: number): Promise<number> {
   const admin = log.admin();
   try {
-    if ((await admin.describeTopic(topic)) === null) await admin.createTopic(topic, partitions);
+    const found = await admin.describeTopic(topic);
+    if (found === null) await admin.createTopic(topic, wanted);
+    return found?.partitions ?? wanted;
   } finally {
     await admin.close();
   }
 }
 
 /** @throws VouchError "usage" naming the line that is no task. */
-async function* parsed(path: string): TaskSource {
+async function* parsed(path: string, partitions: number): TaskSource {
   const input = path === "-" ? "standard input" : path;
   let number = 0;
   for await (const line of openInput(path)) {
     number++;
     if (line.trim() === "") continue;
-    const task = parseTaskLine(line);
+    const task = parseTaskLine(line, partitions);
     if (typeof task === "string") throw new VouchError("usage", `${input}, line ${number}: ${task}`);
     yield task;
   }

@@ -7,13 +7,16 @@ export type TaskSource = AsyncIterable<OutgoingRecord> | AsyncGenerator<Outgoing
 
 /** The header that names a task by default. */
 const TASK_ID_HEADER = "task-id";
+/** Kafka numbers partitions with 31 bits. */
+const PARTITIONS_MAX = 2 ** 31;
 const KEYS = new Set(["value", "id", "key", "headers", "partition"]);
 
 /**
  * One line: `{"value": …, "id": "…", "key": "…", "headers": {"name": "text"}, "partition": 0}`, all but `value` optional.
- * A value that is a text is written as it is, any other as JSON. Returns what is wrong, in words, for a line that is no task.
+ * A value that is a text is written as it is, any other as JSON. `partitions`: how many the topic has. Returns what is wrong,
+ * in words, for a line that is no task.
  */
-export function parseTaskLine(line: string): OutgoingRecord | string {
+export function parseTaskLine(line: string, partitions: number = PARTITIONS_MAX): OutgoingRecord | string {
   let parsed: unknown;
   try {
     parsed = JSON.parse(line);
@@ -28,8 +31,8 @@ export function parseTaskLine(line: string): OutgoingRecord | string {
   if (value === undefined) return 'expected a "value", got none';
   if (id !== undefined && (typeof id !== "string" || id === "")) return '"id": expected a text that is not empty';
   if (key !== undefined && key !== null && typeof key !== "string") return '"key": expected a text';
-  if (partition !== undefined && !(Number.isSafeInteger(partition) && (partition as number) >= 0)) {
-    return '"partition": expected a whole number of at least 0';
+  if (partition !== undefined && !isPartition(partition, partitions)) {
+    return `"partition": expected a whole number from 0 to ${partitions - 1}, got ${JSON.stringify(partition)}`;
   }
   if (typeof headers !== "object" || headers === null || Array.isArray(headers)) return '"headers": expected an object';
   const texts = Object.entries(headers).filter((pair): pair is [string, string] => typeof pair[1] === "string");
@@ -41,6 +44,10 @@ export function parseTaskLine(line: string): OutgoingRecord | string {
     headers: Object.fromEntries(texts),
     ...(partition === undefined ? {} : { partition: partition as number }),
   };
+}
+
+function isPartition(value: unknown, partitions: number): boolean {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 && value < partitions;
 }
 
 /** `count` tasks with ids `<prefix>0` and so on. */
