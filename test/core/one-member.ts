@@ -100,7 +100,12 @@ export class OneMember extends OneCore {
   }
 
   /** Records [begin, begin + count) arrive; then commits and reports go through until they are claimed. */
-  deliver(begin: number, count: number, ids: readonly (string | null)[] = [], { claim = true } = {}): void {
+  deliver(
+    begin: number,
+    count: number,
+    ids: readonly (string | null)[] = [],
+    { claim = true, leaderEpoch = 0 } = {},
+  ): void {
     const offsets = Float64Array.from({ length: count }, (_, i) => begin + i);
     const words = [...offsets].flatMap((offset, i) => hashOf(ids[i] == null ? `k:${offset}` : `t:${ids[i]}`));
     this.step({
@@ -114,7 +119,7 @@ export class OneMember extends OneCore {
         hashes: Uint32Array.from(words),
         ids: ids.length === 0 ? null : [...offsets].map((_, i) => ids[i] ?? null),
         payloads: null,
-        leaderEpoch: 0,
+        leaderEpoch,
         logEnd: 1_000,
       },
     });

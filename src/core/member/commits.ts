@@ -191,7 +191,7 @@ function metadataOf(state: MemberState, window: PartitionWindow, position: numbe
     epoch: state.epoch,
     from: window.from < 0 ? window.readFrom : window.from,
     ceiling,
-    leaderEpoch: window.leaderEpoch,
+    leaderEpoch: window.leaderEpochBelow(position),
     finals: window.finalsAbove(position, BITMAP_BYTES_MAX),
   });
 }

@@ -89,7 +89,7 @@ export function deliver(state: MemberState, batch: DeliveredBatch, now: number):
     state.ctx.emit({ type: "seek", pid: window.pid, position: window.fetchPosition });
     return;
   }
-  if (batch.leaderEpoch > window.leaderEpoch) window.leaderEpoch = batch.leaderEpoch;
+  window.raiseLeaderEpoch(batch.fetchedFrom, batch.leaderEpoch);
   window.logEnd = Math.max(window.logEnd, batch.logEnd);
   takeRecords(state, window, batch, now);
   if (window.fetchPosition - window.committed >= state.ctx.settings.uncommittedSpanMax) {

@@ -316,7 +316,7 @@ export class Member {
       finals: window.anchored ? window.finalsAbove(window.committed, BITMAP_BYTES_MAX) : window.readFinals,
       logStart: window.logStart,
       logEnd: window.logEnd,
-      leaderEpoch: window.leaderEpoch,
+      leaderEpoch: window.leaderEpochBelow(window.committed),
     };
     state.partitionReports.push(report);
   }

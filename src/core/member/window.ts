@@ -101,7 +101,8 @@ export class PartitionWindow {
   commitFatal = false; // the log refuses its commits for good
   paused = false;
   stopped = ""; // why this partition stands still for a person, or ""
-  leaderEpoch = -1;
+  leaderEpoch = -1; // of the last delivered record; of the commit that was read, before the first
+  readonly #epochStarts: { readonly offset: number; readonly before: number }[] = []; // where it rose, and what it was
   logEnd = 0;
   logStart = 0;
   hadCommit = false;
@@ -166,6 +167,20 @@ export class PartitionWindow {
   idOf(offset: number): string | null {
     const slot = offset & this.#mask;
     return (this.flags[slot]! & HAS_ID) !== 0 ? (this.ids[slot] ?? null) : null;
+  }
+
+  /** Records carry the epoch under which they were written: it never falls from one to the next. */
+  raiseLeaderEpoch(offset: number, epoch: number): void {
+    if (epoch <= this.leaderEpoch) return;
+    while (this.#epochStarts.length > 1 && this.#epochStarts[1]!.offset <= this.committed) this.#epochStarts.shift();
+    this.#epochStarts.push({ offset, before: this.leaderEpoch });
+    this.leaderEpoch = epoch;
+  }
+
+  /** Of the last record below a position. A commit carries this one: what its reader fetches first may be older than the last. */
+  leaderEpochBelow(position: number): number {
+    for (const { offset, before } of this.#epochStarts) if (position <= offset) return before;
+    return this.leaderEpoch;
   }
 
   /** A commit must show that this node still owns the partition; without metadata of ours there is no ceiling to tell. */
