@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { ended, hangs, hangsNoMore, onlyRun, stage, untilState } from "./stage.ts";
 
-test("C1: the leader stops for longer than the lease and shorter than its session; same epoch, grants asked for again", () => {
+test("C1, C19: the leader stops (or its loop is blocked) for longer than the lease and shorter than its session; same epoch, grants asked for again", () => {
   const cell = stage({ settings: { concurrency: 1 } });
   hangs(cell, 0);
   cell.produceMany(0, 2);
