@@ -7,6 +7,10 @@ const EVERY_MS = 10_000;
 /** Texts that are remembered; the oldest goes first. */
 const TEXTS_MAX = 200;
 
+/** Texts that differ only in these are the same: the number of a try, and an amount (but not a part of an address). */
+const TRY = / \(try \d+[^)]*\)$/;
+const AMOUNT = /(?<![\w.:-])\d+(?![\w.:-])/g;
+
 export class Repeats {
   readonly #now: () => number;
   readonly #everyMs: number;
@@ -20,7 +24,7 @@ export class Repeats {
 
   /** How many like it were held back since the last one that passed; null when this one is to be held back too. */
   pass(text: string): number | null {
-    const key = text.replace(/ \(try \d+[^)]*\)$/, "");
+    const key = text.replace(TRY, "").replace(AMOUNT, "#");
     const now = this.#now();
     const told = this.#told.get(key);
     if (told !== undefined && now - told.at < this.#everyMs) {

@@ -61,6 +61,15 @@ async function recordOf(
 ): Promise<TopicRecord> {
   const record = await coordinator.ensureTopic(topic, { generation: FIRST_GENERATION, dedupEpoch, startAt });
   if (record.dedupEpoch >= dedupEpoch) return record;
+  // A node that works under the lower one would refuse this one, and could not be started again itself.
+  const { leader } = await coordinator.observe();
+  if (leader !== null) {
+    throw new VouchError(
+      "unavailable",
+      `dedup epoch ${dedupEpoch} begins when every node under dedup epoch ${record.dedupEpoch} is stopped, and ` +
+        `${leader.nodeId} leads the cell under it`,
+    );
+  }
   log("warn", `dedup epoch ${dedupEpoch} begins: every record of ${topic} counts as new`, {
     before: record.dedupEpoch,
   });

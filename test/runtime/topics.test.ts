@@ -25,9 +25,11 @@ function make(records: Record<string, TopicRecord>, existing: Record<string, num
   };
   const createTopic = async (topic: string, partitions: number): Promise<void> =>
     void created.push(`${topic} ${partitions}`);
+  const leading = { names: [] as string[] };
+  const observe = async () => ({ members: [], leader: leading.names.map((nodeId) => ({ nodeId }))[0] ?? null });
   const open = (dedupEpoch = 0, signal = new AbortController().signal) =>
     openTopics({
-      coordinator: { ensureTopic, replaceTopic } as unknown as Coordinator,
+      coordinator: { ensureTopic, replaceTopic, observe } as unknown as Coordinator,
       admin: { describeTopic, createTopic } as unknown as TaskAdmin,
       tasks,
       dedupEpoch,
@@ -35,7 +37,7 @@ function make(records: Record<string, TopicRecord>, existing: Record<string, num
       log: (_level, message) => log.push(message),
       signal,
     });
-  return { open, records, created, log };
+  return { open, records, created, log, leading };
 }
 
 describe("opening topics", () => {
@@ -65,6 +67,21 @@ describe("opening topics", () => {
     const refused = await open(1).catch((error: unknown) => error);
     expect(refused).toBeInstanceOf(ConfigurationError);
     expect((refused as ConfigurationError).violations.length).toBe(2);
+  });
+
+  test("R7: a raised dedup epoch waits for the last leader under the lower one, and changes nothing before", async () => {
+    const recorded: TopicRecord = { generation: 1, dedupEpoch: 2, startAt: "earliest" };
+    const { open, records, log, leading } = make({ orders: recorded, payments: recorded }, {});
+    leading.names.push("a");
+    const opening = open(3);
+    while (log.length === 0) await Bun.sleep(1);
+    expect(log[0]).toContain(
+      "dedup epoch 3 begins when every node under dedup epoch 2 is stopped, and a leads the cell",
+    );
+    expect(records["orders"]!.dedupEpoch).toBe(2);
+    leading.names.pop();
+    await opening;
+    expect(records["orders"]!.dedupEpoch).toBe(3);
   });
 
   test("R15: where to begin is what the cell recorded at the first use; one cell has one", async () => {
