@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { changeInSync, resolveUnknown } from "../../src/core/leader/in-sync.ts";
 import { OneLeader } from "./one-leader.ts";
-import { claimOf, runningCell } from "./support.ts";
+import { claimOf, reportOf, runningCell } from "./support.ts";
 
 /** L, m and n vote; m owns partition 0. */
 function threeVoting(): OneLeader {
@@ -121,10 +121,10 @@ test("R3: a joiner that lacks something released is not let in", () => {
   state.peers.get("p/1")!.applied = state.seq - 1;
   const writes = leader.all("write-in-sync").length;
   changeInSync(state, new Map(), leader.now);
-  expect(state.pendingSet).toBeNull();
+  expect(state).toMatchObject({ pendingSet: null });
   state.peers.get("p/1")!.applied = state.seq;
   changeInSync(state, new Map(), leader.now);
-  expect(state.pendingSet).toEqual(["L/1", "m/1", "p/1"]);
+  expect(state).toMatchObject({ pendingSet: ["L/1", "m/1", "p/1"] });
   expect(leader.all("write-in-sync")).toHaveLength(writes);
 });
 
@@ -175,11 +175,7 @@ test("R3: acknowledgements of an old connection are ignored", () => {
     type: "message",
     connection: 2, // the first one of n
     to: "L/1",
-    message: {
-      ...{ kind: "report", epoch: leader.epoch, number: 99, appliedEpoch: leader.epoch, appliedSeq: seq },
-      ...{ seen: [], claims: [], doubts: [], finished: [], commits: [], partitions: [], progress: [] },
-      ...{ factsComplete: true, draining: false, runsNothing: false, holdsNothing: false },
-    },
+    message: reportOf(leader.epoch, 99, { appliedEpoch: leader.epoch, appliedSeq: seq }),
   });
   expect(leader.words("m/1", 1)).toEqual([]);
   expect(leader.messagesTo("n/1", "delta").at(-1)!.delta.seq).toBe(seq); // sent again on the new one

@@ -105,7 +105,7 @@ export function claimOf(
 export function doubtsOf(
   number: number,
   offsets: readonly number[],
-  { ids = [], ...more }: { ids?: readonly (string | null)[] } & Partial<DoubtPage> = {},
+  { ids = [], ...more }: { ids?: readonly (string | null)[] } & Omit<Partial<DoubtPage>, "ids"> = {},
 ): DoubtPage {
   return {
     ...claimOf(number, offsets, { ids }),
