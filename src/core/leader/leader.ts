@@ -20,7 +20,7 @@ import {
   seenReported,
   settleJumps,
 } from "./partitions.ts";
-import { Questions } from "./questions.ts";
+import { Questions, stampHere } from "./questions.ts";
 import { release } from "./release.ts";
 import { settleClaims, settleDoubts } from "./settle.ts";
 import { LeaderState, SELF, type Peer } from "./state.ts";
@@ -173,7 +173,7 @@ export class Leader {
     peer.runsNothing = report.runsNothing || peer.runsNothing;
     for (const batch of report.finished) factsReported(leader, peer, batch);
     for (const note of report.commits) commitReported(leader, note);
-    for (const partition of report.partitions) partitionReported(leader, peer, partition, now);
+    for (const partition of report.partitions) partitionReported(leader, peer, partition);
     progressReported(peer, report.progress);
     if (leader.inSync.includes(peer.incarnation)) {
       for (const claim of report.claims) settleClaims(leader, peer, claim);
@@ -340,8 +340,8 @@ export class Leader {
       return;
     }
     if (leader.mayAct(now)) {
-      settleJumps(leader, now);
-      this.#rotateFilter();
+      settleJumps(leader, this.#questions, now);
+      this.#rotateFilter(now);
       changeInSync(leader, this.#disconnectedAt, now);
       this.#drainPeers(now);
       this.#checkQuorum(now);
@@ -352,10 +352,10 @@ export class Leader {
     release(leader, now);
   }
 
-  #rotateFilter(): void {
+  #rotateFilter(now: number): void {
     const { filter } = this.state.replica;
     if (filter.rotationDue(0) !== "capacity") return;
-    this.state.flush(this.state.activatedAt);
+    this.state.flush(now);
     const next = filter.openGenerationId + 1;
     filter.rotate(next);
     this.state.builder.rotate(next);
@@ -410,7 +410,7 @@ export class Leader {
         this.#questions.ask(
           this.state,
           peer.incarnation,
-          { pid, offset, stamp: table.stampOf(offset), revoke: true },
+          { pid, offset, stamp: stampHere(this.state, table, offset), revoke: true },
           now,
         );
         asked++;

@@ -16,11 +16,12 @@ import {
 } from "../messages.ts";
 import { offsetAt } from "../offsets.ts";
 import { isFinalPhase, type PartitionTable } from "../table.ts";
-import type { LeaderState, PartitionFacts, Peer } from "./state.ts";
+import type { LeaderState, LostPartition, PartitionFacts, Peer } from "./state.ts";
+import { endHeld, type Questions } from "./questions.ts";
 import { markSuspects, restoreLost } from "./suspects.ts";
 
 /** The first word of an owner about a partition. Answered, when replicated, with where the cell stands in it. */
-export function partitionReported(leader: LeaderState, peer: Peer, report: PartitionReport, now: number): void {
+export function partitionReported(leader: LeaderState, peer: Peer, report: PartitionReport): void {
   const facts = leader.facts(report.pid);
   if (report.generation < facts.ownerGeneration) return; // R24: an owner of an older group generation
   facts.owner = peer.incarnation;
@@ -28,11 +29,10 @@ export function partitionReported(leader: LeaderState, peer: Peer, report: Parti
   facts.jump = null;
   const table = leader.replica.table.partition(report.pid);
   const lost = restoreLost(leader, report, table);
-  const stop = table.from < 0 ? begin(leader, report, table) : goOn(leader, peer, report, table, facts);
+  const stop = table.from < 0 ? begin(leader, report, table) : goOn(leader, peer, report, table, facts, lost);
   if (lost !== null && (stop === null || stop === "")) markSuspects(leader, report, table, lost);
   if (stop === null) return; // answered later, when every held entry has ended
   inform(leader, peer.incarnation, report.pid, report.ownership, stop);
-  settleJumps(leader, now);
 }
 
 function inform(
@@ -71,6 +71,7 @@ function goOn(
   report: PartitionReport,
   table: PartitionTable,
   facts: PartitionFacts,
+  lost: LostPartition | null,
 ): string | null {
   const name = leader.ctx.partitionName(report.pid);
   if (report.position < table.from) {
@@ -100,35 +101,49 @@ function goOn(
     );
     if (report.position <= table.watermark) return "";
   }
-  facts.jump = { to: report.position, peer: peer.incarnation, ownership: report.ownership, top: table.top };
+  const suspects = lost === null ? null : { report, lost };
+  facts.jump = { to: report.position, peer: peer.incarnation, ownership: report.ownership, suspects };
   return null;
 }
 
 /** R7: a position ahead of W that is not ours begins the partition anew, once every held entry of it has ended. */
-export function settleJumps(leader: LeaderState, now: number): void {
+export function settleJumps(leader: LeaderState, questions: Questions, now: number): void {
   for (const [pid, facts] of leader.partitions) {
     const { jump } = facts;
     if (jump === null || !leader.mayAct(now)) continue;
     const table = leader.replica.table.partition(pid);
-    if (hasHeld(table)) continue;
+    if (waitsForHeld(leader, questions, pid, table, now)) continue;
     facts.jump = null;
     const skipped = jump.to - table.watermark;
-    table.restartAt(jump.to);
-    leader.builder.watermark(pid, jump.to, jump.to);
-    leader.ctx.alarm(
-      "foreign-commit",
-      pid,
-      `${leader.ctx.partitionName(pid)}: ${skipped} offsets were skipped by a commit that is not this cell's; begins anew at ${jump.to}`,
-    );
+    // A late word of a former owner may have brought W there meanwhile: W never falls.
+    if (skipped > 0) {
+      table.restartAt(jump.to);
+      leader.builder.watermark(pid, jump.to, jump.to);
+      leader.ctx.alarm(
+        "foreign-commit",
+        pid,
+        `${leader.ctx.partitionName(pid)}: ${skipped} offsets were skipped by a commit that is not this cell's; begins anew at ${jump.to}`,
+      );
+      if (jump.suspects !== null) markSuspects(leader, jump.suspects.report, table, jump.suspects.lost);
+    }
     inform(leader, jump.peer, pid, jump.ownership, "");
   }
 }
 
-function hasHeld(table: PartitionTable): boolean {
+/** Nobody claims these offsets any more, so nobody else asks: holders are told to give back what they do not run. */
+function waitsForHeld(
+  leader: LeaderState,
+  questions: Questions,
+  pid: PartitionId,
+  table: PartitionTable,
+  now: number,
+): boolean {
+  let waits = false;
   for (let offset = table.watermark; offset < table.top; offset++) {
-    if (table.has(offset) && !isFinalPhase(table.phaseOf(offset)) && !table.isFree(offset)) return true;
+    if (!table.has(offset) || isFinalPhase(table.phaseOf(offset)) || table.isFree(offset)) continue;
+    if (!endHeld(leader, questions, pid, table, offset, true, now)) waits = true;
   }
-  return false;
+  return waits;
 }
 
 /** Facts of a node about its own tasks: true whatever epoch they come from (R5, R13). */

@@ -5,7 +5,7 @@
  */
 import type { Incarnation, PartitionId } from "../identity.ts";
 import { Phase, type AnswerItem, type QuestionItem } from "../messages.ts";
-import { isFinalPhase } from "../table.ts";
+import { isFinalPhase, type PartitionTable } from "../table.ts";
 import type { LeaderState, Peer } from "./state.ts";
 
 /** An unanswered question is asked again after this; the link is ordered, so a loss means a new connection. */
@@ -121,7 +121,6 @@ export class Questions {
         const since = leader.unknownSince.get(key) ?? now;
         leader.unknownSince.set(key, since);
         if (now < since + leader.ctx.topic(pid).effectSettleMs) return;
-        leader.unknownSince.delete(key);
         leader.free(pid, table, offset, { dirty: true, unknownRun: true });
         return;
       }
@@ -139,6 +138,37 @@ export class Questions {
     this.#outgoing.delete(holder);
     for (const [key, question] of this.#outstanding) if (question.holder === holder) this.#outstanding.delete(key);
   }
+}
+
+/**
+ * One step towards the end of an entry that somebody holds: its holder is asked (and, if `revoke`, told to give it back
+ * when it does not run), or waited for until it counts as gone (R12). True: the entry is free now.
+ */
+export function endHeld(
+  leader: LeaderState,
+  questions: Questions,
+  pid: PartitionId,
+  table: PartitionTable,
+  offset: number,
+  revoke: boolean,
+  now: number,
+): boolean {
+  const holder = table.holderOf(offset);
+  if (leader.connected(holder)) {
+    questions.ask(leader, holder, { pid, offset, stamp: stampHere(leader, table, offset), revoke }, now);
+    return false;
+  }
+  if (!isGone(leader, holder, pid, now)) return false;
+  leader.free(pid, table, offset, { dirty: true, unknownRun: true });
+  return true;
+}
+
+/**
+ * A holder refuses verdicts up to the stamp of a revoke (R11). Those of a former epoch it refuses anyway, and their stamps
+ * must not be compared with those of this epoch, which began anew.
+ */
+export function stampHere(leader: LeaderState, table: PartitionTable, offset: number): number {
+  return table.epochOf(offset) === leader.epoch ? table.stampOf(offset) : 0;
 }
 
 function wakeWaiters(leader: LeaderState, key: string): void {

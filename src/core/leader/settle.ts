@@ -16,7 +16,7 @@ import {
 } from "../messages.ts";
 import { offsetAt } from "../offsets.ts";
 import { isFinalPhase, type Entry, type PartitionTable } from "../table.ts";
-import { isGone, type Questions } from "./questions.ts";
+import { endHeld, type Questions, stampHere } from "./questions.ts";
 import { gives } from "./release.ts";
 import type { LeaderState, PartitionFacts, Peer } from "./state.ts";
 import { isSuspect, nameSuspect, suspectsMayBeAdopted, suspectsOutstanding } from "./suspects.ts";
@@ -106,6 +106,7 @@ function classify(
   const count = claim.offsets.count;
   reserveScratch(count);
   let room = settings.tableSlotsMax - leader.replica.table.entries;
+  const facts = leader.facts(claim.pid);
   let fresh = 0;
   for (let i = 0; i < count; i++) {
     const offset = offsetAt(claim.offsets, i);
@@ -123,7 +124,7 @@ function classify(
       if (grantsAgain(leader, peer, claim.pid, table, offset, hi, lo)) results[i] = Verdict.granted;
       continue;
     }
-    if (leader.index.hasOther(hi, lo, claim.pid, offset)) continue;
+    if (offset < facts.suspectEnd || leader.index.hasOther(hi, lo, claim.pid, offset)) continue;
     if (idIsKey.length > 0 && idIsKey[i] === 0 && suspectsOutstanding(leader)) continue;
     freshPairs[2 * fresh] = hi;
     freshPairs[2 * fresh + 1] = lo;
@@ -313,7 +314,6 @@ function settleHolder(
     const since = leader.unknownSince.get(key) ?? now;
     leader.unknownSince.set(key, since);
     if (now < since + leader.ctx.topic(pid).effectSettleMs) return Verdict.wait;
-    leader.unknownSince.delete(key);
     leader.free(pid, table, offset, { dirty: true, unknownRun: true });
     return null;
   }
@@ -336,14 +336,8 @@ function settleOther(
   revoke: boolean,
   now: number,
 ): boolean {
-  if (leader.connected(entry.holder)) {
-    leader.waitFor(pid, entry.offset, peer.incarnation, askerPid);
-    questions.ask(leader, entry.holder, { pid, offset: entry.offset, stamp: entry.stamp, revoke }, now);
-    return true;
-  }
-  if (!isGone(leader, entry.holder, pid, now)) return true;
-  leader.free(pid, table, entry.offset, { dirty: true, unknownRun: true });
-  return false;
+  if (leader.connected(entry.holder)) leader.waitFor(pid, entry.offset, peer.incarnation, askerPid);
+  return !endHeld(leader, questions, pid, table, entry.offset, revoke, now);
 }
 
 /** Step 4: other entries with this hash. A verdict, or whether one of them is known to have the equal full task id. */
@@ -369,9 +363,12 @@ function settleSameHash(
     const held = entry.holder !== "" && !isFinalPhase(entry.phase);
     if (!held && entry.phase !== Phase.executed) continue; // free, dropped, dead or parked: go on
     const known = questions.idOf(ref.pid, ref.offset);
+    const moved = leader.facts(ref.pid).owner !== entry.holder;
     if (known === undefined && leader.connected(entry.holder)) {
       leader.waitFor(ref.pid, ref.offset, peer.incarnation, page.pid);
-      questions.ask(leader, entry.holder, { pid: ref.pid, offset: ref.offset, stamp: entry.stamp, revoke: false }, now);
+      const stamp = stampHere(leader, table, ref.offset);
+      // Who lost the partition may have dropped its copy, and with it the id: then it can only give the entry back.
+      questions.ask(leader, entry.holder, { pid: ref.pid, offset: ref.offset, stamp, revoke: held && moved }, now);
       return Verdict.wait;
     }
     if (known !== undefined && known.taskId !== id) continue; // another task: no evidence
@@ -380,7 +377,6 @@ function settleSameHash(
       if (known === undefined) continue; // its executor is gone: no exact evidence, the check answers
       return conflicts(page, i, known) ? Verdict.conflict : Verdict.executed;
     }
-    const moved = leader.facts(ref.pid).owner !== entry.holder;
     if (settleOther(leader, questions, peer, page.pid, ref.pid, entry, table, moved, now)) return Verdict.wait;
   }
   return { equalId };

@@ -12,6 +12,7 @@ import {
   type Delta,
   type Offsets,
   type PartitionInfo,
+  type PartitionReport,
   type PeerMessage,
   type Phase,
   type ProgressRow,
@@ -66,13 +67,27 @@ export type Pending =
     }
   | { readonly kind: "watermark"; readonly row: WatermarkRow };
 
+/** A position ahead of W that is not ours (R7). */
+export interface Jump {
+  readonly to: number;
+  readonly peer: Incarnation;
+  readonly ownership: number;
+  readonly suspects: { readonly report: PartitionReport; readonly lost: LostPartition } | null; // its table was lost besides
+}
+
+/** Where the cell stood in a partition whose table was lost, and how much of it is suspect. */
+export interface LostPartition {
+  readonly clean: boolean; // the last stop was clean and the position is the one that it left
+  readonly ceiling: number;
+}
+
 /** Facts about a partition that only the leader keeps. */
 export interface PartitionFacts {
   owner: Incarnation; // who reported it last, with the highest group generation
   ownerGeneration: number;
   suspectAt: number; // suspects below it are all named (R15)
   suspectEnd: number; // no suspect at or above it
-  jump: { readonly to: number; readonly peer: Incarnation; readonly ownership: number; readonly top: number } | null; // a foreign commit waits for held entries
+  jump: Jump | null; // a foreign commit waits for held entries
 }
 
 export class LeaderState {
@@ -210,6 +225,7 @@ export class LeaderState {
   ): void {
     const entry = table.read(offset);
     if (entry === null || isFinalPhase(entry.phase)) return;
+    this.unknownSince.delete(`${pid}:${offset}`); // of the run that is over now; the next one has its own
     const dirty = entry.dirty || change.dirty;
     const maybe = entry.maybe && !change.dirty ? MAYBE_FLAG : 0;
     const unknownRuns = Math.min(255, entry.unknownRuns + (change.unknownRun ? 1 : 0));

@@ -8,13 +8,7 @@
 import { partitionId, type PartitionId } from "../identity.ts";
 import { DIRTY_FLAG, FREE_FLAG, Phase, type PartitionReport } from "../messages.ts";
 import { isFinalPhase, type PartitionTable } from "../table.ts";
-import type { LeaderState, PartitionFacts } from "./state.ts";
-
-/** Where the cell stood in a partition whose table was lost, and how much of it is suspect. */
-export interface LostPartition {
-  readonly clean: boolean; // the last stop was clean and the position is the one that it left
-  readonly ceiling: number;
-}
+import type { LeaderState, LostPartition, PartitionFacts } from "./state.ts";
 
 /** Called with the first report about a partition; null when T knows it, or when the cell never began to read it. */
 export function restoreLost(leader: LeaderState, report: PartitionReport, table: PartitionTable): LostPartition | null {
@@ -77,7 +71,9 @@ export function nameSuspect(
   lo: number,
 ): void {
   const slot = table.slot(offset);
-  if (!isSuspect(table, offset) || (table.hashes[2 * slot] === hi && table.hashes[2 * slot + 1] === lo)) return;
+  const unmarked = isUnmarked(table, offset) && offset < leader.facts(pid).suspectEnd;
+  if (!unmarked && !isSuspect(table, offset)) return;
+  if (!unmarked && table.hashes[2 * slot] === hi && table.hashes[2 * slot + 1] === lo) return;
   leader.replica.filter.testAndAdd(hi, lo);
   const runs = table.unknownRunsOf(offset);
   const attempts = table.attemptsOf(offset);
@@ -106,8 +102,18 @@ function unreported(leader: LeaderState): boolean {
 
 /** Moves the cursor over suspects that have their hash, or an end; they never lose either. */
 function unnamedLeft(table: PartitionTable, facts: PartitionFacts): boolean {
-  while (facts.suspectAt < facts.suspectEnd && !isUnnamed(table, facts.suspectAt)) facts.suspectAt++;
+  while (
+    facts.suspectAt < facts.suspectEnd &&
+    !isUnnamed(table, facts.suspectAt) &&
+    !isUnmarked(table, facts.suspectAt)
+  )
+    facts.suspectAt++;
   return facts.suspectAt < facts.suspectEnd;
+}
+
+/** Too far above W for the table when the suspects were found: its entry is made when it is asked for. */
+function isUnmarked(table: PartitionTable, offset: number): boolean {
+  return offset >= table.watermark && !table.has(offset);
 }
 
 function isUnnamed(table: PartitionTable, offset: number): boolean {
