@@ -33,7 +33,7 @@ const GROUPS: readonly Group[] = [
     name: "slow", // no servers, but processes, big models or many keys
     limitMs: 6 * 60_000,
     flags: ["--timeout=60000"],
-    takes: (file) => /\.slow\.test\.ts$|accuracy|test\/cli\/(demo|run|cli)|test\/mutations|several-processes|conformance/.test(file),
+    takes: (file) => /\.slow\.test\.ts$|accuracy|test\/cli\/(demo|run|cli|bad-)|test\/mutations|several-processes|conformance/.test(file),
   },
   { name: "fast", limitMs: 2 * 60_000, flags: ["--parallel=2", "--timeout=15000"], takes: () => true },
 ];

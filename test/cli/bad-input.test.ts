@@ -45,10 +45,10 @@ test(
   "unknown, unreadable and contradictory options: all at once, expected and got, exit code 2, nothing joined",
   async () => {
     const dataDir = join(folder, "data");
-    const result = await vouch([
-      ...["run", goodTasks(), "--data-dir", dataDir, "--lease", "5", "--concurrency", "many", "--peer-listen", "here"],
-      ...["--single-node", "--min-in-sync", "3", "--isolation-grace-ms", "1", "--kafka-brokers", "localhost:9092"],
-    ]);
+    const line =
+      `run ${goodTasks()} --data-dir ${dataDir} --lease 5 --concurrency many --peer-listen here --single-node ` +
+      "--min-in-sync 3 --isolation-grace-ms 1 --kafka-brokers localhost:9092";
+    const result = await vouch(line.split(" "));
     expect(result.code).toBe(2);
     expect(result.out).toBe("");
     const lines = result.err.split("\n");

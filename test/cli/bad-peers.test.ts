@@ -173,9 +173,9 @@ test(
   "SEC5, SEC6: garbage, oversized and truncated frames under load: counted, nothing lost, nobody disturbed",
   async () => {
     const before = (await Promise.all([a.status(), b.status()])).map((status) => status!);
-    const produced = await vouch([
-      ...["produce", "jobs", "--count", String(TASKS), "--id-prefix", "load-", "--data-dir", path("data")],
-    ]);
+    const produced = await vouch(
+      `produce jobs --count ${TASKS} --id-prefix load- --data-dir ${path("data")}`.split(" "),
+    );
     expect(produced.code).toBe(0);
     const self = strangerOf(path("data"), "jobs");
     let rounds = 0;
@@ -210,14 +210,8 @@ test(
         "the time-out of the half hello",
         async () => (await node.status())!.edges!["handshakeTimeouts"]! > 0,
       );
-      console.log(
-        node
-          .log()
-          .split("\n")
-          .filter((line) => line.includes("not accepted"))
-          .join("\n"),
-        rounds,
-      );
+      // A flood at the port is no flood in the log.
+      expect(node.log().split("was not accepted").length).toBeLessThan(20);
     }
   },
   LIMIT_MS,
