@@ -1,8 +1,8 @@
 /** Interleavings at the leader that a review of the rules found, message by message. */
 import { expect, test } from "bun:test";
 import { Phase } from "../../src/core/messages.ts";
-import { OneLeader } from "./one-leader.ts";
-import { claimOf, doubtsOf, factsOf } from "./support.ts";
+import { OneLeader } from "../core/one-leader.ts";
+import { claimOf, doubtsOf, factsOf } from "../core/support.ts";
 
 test("R7: W that a late note of the former owner raised meanwhile never falls to a foreign commit", () => {
   const leader = new OneLeader().activate("A/1", "B/1");

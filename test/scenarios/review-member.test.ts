@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { Verdict } from "../../src/core/messages.ts";
 import { Cell } from "../support/cell.ts";
-import { metadataOf, OneMember } from "./one-member.ts";
+import { metadataOf, OneMember } from "../core/one-member.ts";
 
 test("R16: members that left the group while their links stayed join it again", () => {
   const cell = new Cell({ partitions: 3 });
