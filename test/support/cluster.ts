@@ -4,26 +4,19 @@
  *
  * Use `withCluster`: it prints the nodes' logs when the test fails, and ends every process, also then.
  */
-import { readFileSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { EffectReader, type EffectLine } from "../../src/cli/demo/effect-record.ts";
+import type { EffectLine } from "../../src/cli/demo/effect-record.ts";
 import { DEMO_TIMING } from "../../src/cli/demo/plan.ts";
-import { judge, type Judgement } from "../../src/cli/demo/proof.ts";
 import type { NodeConfig } from "../../src/config/option-table.ts";
 import { partitionOf } from "../../src/core/identity.ts";
 import type { CoreCounters, CoreStatus, DoubtsSettled } from "../../src/core/status.ts";
 import { openKafkaTaskLog } from "../../src/task-log/kafka/index.ts";
 import type { GroupOffset, TaskAdmin, TaskLog, TaskProducer } from "../../src/task-log/task-log.ts";
 import { ROOT, TestNode } from "./cluster-node.ts";
+import { ClusterRecord } from "./cluster-record.ts";
 import { type ClusterServers, sharedServers, TICK_MS } from "./cluster-servers.ts";
-import {
-  SETTING_ENVIRONMENT,
-  type CheckLine,
-  type CheckMode,
-  type JournalLine,
-  type TaskSetting,
-  type TaskWork,
-} from "./cluster-tasks.ts";
+import { SETTING_ENVIRONMENT, type CheckMode, type TaskSetting, type TaskWork } from "./cluster-tasks.ts";
 import { PeerProxy } from "./proxy.ts";
 import { freePorts, temporaryFolder, type TemporaryFolder } from "./servers/processes.ts";
 
@@ -89,7 +82,7 @@ export async function withCluster(options: ClusterOptions, body: (cluster: Clust
 
 const shownEffect = (line: EffectLine): string => `${line.kind} ${line.taskId} ${line.node} ${line.token}`;
 
-export class Cluster implements AsyncDisposable {
+export class Cluster extends ClusterRecord implements AsyncDisposable {
   readonly topic: string;
   readonly group: string;
   readonly cell: string;
@@ -101,11 +94,9 @@ export class Cluster implements AsyncDisposable {
   readonly #log: TaskLog;
   readonly #admin: TaskAdmin;
   readonly #producer: TaskProducer;
-  readonly #reader: EffectReader;
-  readonly #effects: EffectLine[] = [];
-  readonly #produced: string[] = [];
 
   private constructor(options: ClusterOptions, servers: ClusterServers, folder: TemporaryFolder) {
+    super(folder.path);
     const name = `t${process.pid}-${++clusters}`;
     this.topic = `${name}-tasks`;
     this.group = `${name}-group`;
@@ -117,8 +108,6 @@ export class Cluster implements AsyncDisposable {
     this.#log = openKafkaTaskLog({ brokers: [servers.kafka.brokers], clientId: name, onWarning: () => undefined });
     this.#admin = this.#log.admin();
     this.#producer = this.#log.producer();
-    mkdirSync(this.#path("gates"));
-    this.#reader = new EffectReader(this.#path("effects.log"));
   }
 
   /** With its topic, and without any node. Prefer `withCluster`. */
@@ -180,12 +169,9 @@ export class Cluster implements AsyncDisposable {
 
   #setting(node: string, more: AddNodeOptions): TaskSetting {
     return {
+      ...this.places,
       topic: this.topic,
       node,
-      record: this.#path("effects.log"),
-      checks: this.#path("checks.log"),
-      journal: this.#path("journal.log"),
-      gates: this.#path("gates"),
       check: more.check ?? this.#options.check ?? "truth",
       onUnknown: this.#options.onUnknown ?? "park",
     };
@@ -272,41 +258,8 @@ export class Cluster implements AsyncDisposable {
       })),
     );
     const ids = tasks.map(({ id }) => id ?? "");
-    this.#produced.push(...ids.filter((id) => id !== ""));
+    this.produced.push(...ids.filter((id) => id !== ""));
     return ids;
-  }
-
-  /** Lets every handler go on that waits for the gate of this name. */
-  openGate(name: string): void {
-    writeFileSync(join(this.#path("gates"), name), "");
-  }
-
-  /** All lines of the record so far. */
-  effects(): readonly EffectLine[] {
-    this.#effects.push(...this.#reader.readNew());
-    return this.#effects;
-  }
-
-  starts(taskId: string): EffectLine[] {
-    return this.effects().filter((line) => line.kind === "start" && line.taskId === taskId);
-  }
-
-  effectsOf(taskId: string): EffectLine[] {
-    return this.effects().filter((line) => line.kind === "effect" && line.taskId === taskId);
-  }
-
-  checks(): CheckLine[] {
-    return jsonLines<CheckLine>(this.#path("checks.log"));
-  }
-
-  /** Starts and aborts of one task, in their order over all processes. */
-  journal(taskId: string): JournalLine[] {
-    return jsonLines<JournalLine>(this.#path("journal.log")).filter((line) => line.taskId === taskId);
-  }
-
-  /** Judges the record against the task ids that were produced with one. */
-  judgement(): Judgement {
-    return judge(this.effects(), this.#produced);
   }
 
   /** Of the cluster's group in its topic, as Kafka has them. */
@@ -378,18 +331,11 @@ export class Cluster implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.nodes.map((node) => node.stop()));
-    await Promise.all(this.nodes.map((node) => node.spec.proxy?.[Symbol.asyncDispose]()));
+    await Promise.all(this.nodes.map(async (node) => node.spec.proxy?.[Symbol.asyncDispose]()));
     await this.#log.close();
-    this.#reader[Symbol.dispose]();
+    this.closeRecord();
     await this.#folder.remove();
   }
-}
-
-/** Lines that are complete; a missing file has none. */
-function jsonLines<T>(path: string): T[] {
-  if (!existsSync(path)) return [];
-  const lines = readFileSync(path, "utf8").split("\n").slice(0, -1);
-  return lines.map((line) => JSON.parse(line) as T);
 }
 
 const TASK_MODULE = join(ROOT, "test/support/cluster-task-module.ts");
