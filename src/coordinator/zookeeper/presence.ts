@@ -33,6 +33,7 @@ export class ZooKeeperPresence {
   readonly #taken: TakenNodeId;
   #clusterUuid: string | null = null;
   #arrival = 0; // rises whenever the connection or the session changes
+  #arrived = 0; // the arrival that was announced; until then a watch's call only notes that something is stale
   #phase: "away" | "connected" | "suspended" = "away"; // what was said last; "away" before, and after "lost"
   #lostAtMs = 0; // on the machine's clock; its start before the first session
   #stale = { members: false, leader: false };
@@ -161,6 +162,9 @@ export class ZooKeeperPresence {
     this.#reportMembers(members);
     this.#reportLeader(leader);
     this.#started.resolve();
+    this.#arrived = arrival;
+    // What changed since it was read: told after it, or the older look would be the last word.
+    if (this.#stale.members || this.#stale.leader) void this.#refresh(arrival, session);
   }
 
   /** An epoch is a pair with the cluster's UUID: in another ensemble our epochs, tokens and records mean nothing. */
@@ -194,7 +198,7 @@ export class ZooKeeperPresence {
   #onWatch(arrival: number, session: string, what: "members" | "leader"): void {
     if (arrival !== this.#arrival) return;
     this.#stale[what] = true;
-    if (this.#refreshing !== arrival) void this.#refresh(arrival, session); // a rejection is a bug, and ends the process
+    if (this.#arrived === arrival && this.#refreshing !== arrival) void this.#refresh(arrival, session); // a rejection is a bug, and ends the process
   }
 
   async #refresh(arrival: number, session: string): Promise<void> {

@@ -5,7 +5,16 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { once } from "node:events";
 
-export const OPCODE = { create: 1, exists: 3, getData: 4, ping: 11, multi: 14, auth: 100, close: -11 } as const;
+export const OPCODE = {
+  create: 1,
+  exists: 3,
+  getData: 4,
+  ping: 11,
+  getChildren2: 12,
+  multi: 14,
+  auth: 100,
+  close: -11,
+} as const;
 
 export interface Frame {
   readonly connection: number; // 1, 2, …: in the order in which they were accepted
