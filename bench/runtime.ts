@@ -35,6 +35,8 @@ interface Sample {
   readonly recordsPerSecond: number;
   readonly stepsPer1000: number;
   readonly framesPer1000: number;
+  /** Growth of resident memory; what is allocated when the process runs with BUN_JSC_useGC=0, else it says nothing. */
+  readonly residentBytes: number; // a task
 }
 
 async function sample(count: number, records: number, isAsync: boolean): Promise<Sample> {
@@ -77,10 +79,11 @@ async function sample(count: number, records: number, isAsync: boolean): Promise
   });
   await Promise.all(starting);
   while (ran === 0) await new Promise((resolve) => setImmediate(resolve));
-  const before = { cpu: process.cpuUsage(), steps, at: performance.now(), ran };
+  const before = { cpu: process.cpuUsage(), steps, at: performance.now(), ran, rss: process.memoryUsage.rss() };
   while (topic.committedSum < records) await Bun.sleep(2);
   const cpu = process.cpuUsage(before.cpu);
   const done = ran - before.ran;
+  const grown = process.memoryUsage.rss() - before.rss;
   const frames = nodes.reduce((sum, node) => sum + (node.status()?.edges?.["framesOut"] ?? 0), 0);
   const seconds = (performance.now() - before.at) / 1_000;
   const stepsDone = steps - before.steps;
@@ -92,6 +95,7 @@ async function sample(count: number, records: number, isAsync: boolean): Promise
     recordsPerSecond: done / seconds,
     stepsPer1000: (stepsDone * 1_000) / done,
     framesPer1000: (frames * 1_000) / records,
+    residentBytes: grown / done,
   };
 }
 
@@ -120,6 +124,7 @@ const rows = cases.map(({ nodes, handler, taken }) => {
     recordsPerSecond: of("recordsPerSecond"),
     stepsPer1000: of("stepsPer1000"),
     framesPer1000: of("framesPer1000"),
+    residentBytes: of("residentBytes"),
     samples: taken,
   };
 });
@@ -133,7 +138,8 @@ for (const row of rows) {
   console.log(
     `  ${row.nodes} node(s), ${row.handler.padEnd(5)}  ${row.cpuMicroseconds.toFixed(2)} us CPU a task ` +
       `(${row.cpuMin.toFixed(2)} to ${row.cpuMax.toFixed(2)})  ${Math.round(row.recordsPerSecond).toLocaleString("en")}/s  ` +
-      `${row.stepsPer1000.toFixed(1)} steps and ${row.framesPer1000.toFixed(1)} frames per 1,000`,
+      `${row.stepsPer1000.toFixed(1)} steps and ${row.framesPer1000.toFixed(1)} frames per 1,000` +
+      (process.env["BUN_JSC_useGC"] === "0" ? `  ${row.residentBytes.toFixed(0)} B allocated a task` : ""),
   );
 }
 if (values.json !== undefined) {

@@ -51,8 +51,8 @@ interface Row {
   readonly median: number;
   readonly min: number;
   readonly max: number;
-  /** Of the medians, to the plain consumer; null when that did not run. */
-  readonly ratio: number | null;
+  /** To the plain consumer in the same round, median over the rounds; NaN when that did not run. */
+  readonly ratio: number;
   readonly bytesATask: number | null;
 }
 
@@ -106,20 +106,12 @@ function median(numbers: readonly number[]): number {
   return sorted[sorted.length >> 1] ?? Number.NaN;
 }
 
-const baseline = median((found.get(BASELINE)?.samples ?? []).map((each) => each.recordsPerSecond));
+const baseline = (found.get(BASELINE)?.samples ?? []).map((each) => each.recordsPerSecond);
 const rows = [...found].map(([name, { samples: taken, bytes }]): Row => {
   const rates = taken.map((each) => each.recordsPerSecond);
-  const middle = median(rates);
-  const ratio = Number.isNaN(baseline) ? null : middle / baseline;
-  return {
-    name,
-    samples: taken,
-    median: middle,
-    min: Math.min(...rates),
-    max: Math.max(...rates),
-    ratio,
-    bytesATask: bytes,
-  };
+  const ratio = median(rates.map((each, round) => each / (baseline[round] ?? Number.NaN)));
+  const spread = { median: median(rates), min: Math.min(...rates), max: Math.max(...rates) };
+  return { name, samples: taken, ...spread, ratio, bytesATask: bytes };
 });
 
 const [processor] = cpus();
@@ -149,7 +141,7 @@ console.log(
   `${records} records of 100 bytes in ${BENCH_PARTITIONS} partitions, ${samples} samples by turns, default options`,
 );
 console.log(
-  "median (min to max) records/s, ratio to the plain patched consumer; CPU us, bytes allocated; frames per 1,000",
+  "median (min to max) records/s; median ratio to the plain patched consumer of the round; CPU, bytes allocated a record; frames per 1,000",
 );
 for (const { name, samples: taken, median: middle, min, max, ratio, bytesATask } of rows) {
   const cpu = median(taken.map((each) => each.cpuMicrosecondsARecord)).toFixed(2);
@@ -157,7 +149,7 @@ for (const { name, samples: taken, median: middle, min, max, ratio, bytesATask }
   const wire = median(taken.map((each) => each.wireBytesARecord)).toFixed(1);
   const spread = `(${rate(min).trim()} to ${rate(max).trim()})`;
   console.log(
-    `  ${name.padEnd(20)}${rate(middle)} ${spread.padEnd(24)}${(ratio ?? Number.NaN).toFixed(3).padStart(7)}` +
+    `  ${name.padEnd(20)}${rate(middle)} ${spread.padEnd(24)}${ratio.toFixed(3).padStart(7)}` +
       `${cpu.padStart(8)} us ${(bytesATask ?? Number.NaN).toFixed(0).padStart(7)} B ${frames.padStart(8)} frames ${wire} wire B`,
   );
 }

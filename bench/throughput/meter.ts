@@ -13,7 +13,7 @@ export interface Measurement {
   /** Wall clock, so that processes compare; milliseconds. */
   readonly firstAt: number;
   readonly lastAt: number;
-  /** User and system time of the whole process, start and joins included. */
+  /** User and system time of the process from the first record to its end; the start is not in it. */
   readonly cpuMs: number;
   /** Between the warm-up and the last record; NaN when there were too few. */
   readonly residentGrowthBytes: number;
@@ -22,6 +22,7 @@ export interface Measurement {
 
 export class Meter {
   #records = 0;
+  #cpuAtFirst = process.cpuUsage();
   #firstAt = 0;
   #lastAt = 0;
   #warmAt = 0;
@@ -38,7 +39,10 @@ export class Meter {
 
   count(records: number): void {
     const now = performance.timeOrigin + performance.now();
-    if (this.#records === 0) this.#firstAt = now;
+    if (this.#records === 0) {
+      this.#firstAt = now;
+      this.#cpuAtFirst = process.cpuUsage();
+    }
     this.#records += records;
     this.#lastAt = now;
     if (this.#everyRecords > 0 && this.#records - this.#countedAt >= this.#everyRecords) this.#look();
@@ -56,7 +60,7 @@ export class Meter {
   #write(): void {
     const file = process.env[METER_FILE];
     if (file === undefined) return;
-    const cpu = process.cpuUsage();
+    const cpu = process.cpuUsage(this.#cpuAtFirst);
     const grownOver = this.#warmAt === 0 ? 0 : this.#countedAt - this.#warmAt;
     const measurement: Measurement = {
       records: this.#records,

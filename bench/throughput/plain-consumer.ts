@@ -32,7 +32,7 @@ await consumer.run({
   eachBatchAutoResolve: false,
   eachBatch: async (payload) => {
     const { batch } = payload;
-    meter.count(0);
+    if (handled === 0) meter.count(0);
     for (const message of batch.messages) noop(message);
     meter.count(batch.messages.length);
     const next = String(BigInt(batch.lastOffset()) + 1n);

@@ -50,10 +50,11 @@ export class Checks {
   /** Calls the check; `record` null: it cannot be asked. */
   ask(type: TaskType, effect: CheckEffect, record: TaskRecord | null): void {
     const deadlineMs = this.#now() + type.checkTimeoutMs;
-    const stamp = { epoch: effect.epoch, sequence: effect.stamp, attempt: 0 };
+    const { pid, offset, epoch, stamp } = effect;
     // Never a reason to kill the process: a check that hangs holds nothing up but its own answer.
-    const times = { deadlineMs, killAtMs: Number.POSITIVE_INFINITY };
-    const running = { type, attempt: new Attempt(type, effect, stamp, times, this.#log), effect };
+    const killAtMs = Number.POSITIVE_INFINITY;
+    const attempt = new Attempt(type, pid, offset, epoch, stamp, 0, deadlineMs, killAtMs, this.#log);
+    const running = { type, attempt, effect };
     this.#running.add(running);
     if (type.check === null || record === null) {
       this.#end(

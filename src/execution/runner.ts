@@ -139,9 +139,18 @@ export class Runner implements AsyncDisposable {
         announced = true;
       }
       const deadlineMs = now + type.handlerTimeoutMs;
-      const stamp = { epoch, sequence: stamps[i]!, attempt: attempts[i]! };
-      const times = { deadlineMs, killAtMs: deadlineMs + type.abortGraceMs };
-      const attempt = new Attempt(type, { pid, offset }, stamp, times, this.#options.log);
+      const killAtMs = deadlineMs + type.abortGraceMs;
+      const attempt = new Attempt(
+        type,
+        pid,
+        offset,
+        epoch,
+        stamps[i]!,
+        attempts[i]!,
+        deadlineMs,
+        killAtMs,
+        this.#options.log,
+      );
       this.#start(lane, attempt, new RecordTask(type, partition, record));
     }
     this.#publish(this.#options.now(), null);
