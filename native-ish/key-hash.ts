@@ -24,19 +24,25 @@ const PREFIX_BYTES_MAX = 1024;
 interface Engine {
   readonly memory: Uint8Array;
   readonly hash: (length: number, seed: bigint) => bigint;
+  readonly isDirect: boolean;
+  /** Whose prefix lies in front: keys come in batches of one kind, so it is seldom written anew. */
+  prefixOf: KeyHash | null;
 }
 
-/** What the package and, where it can be had, its module give; a `KeyHash` takes an engine for each prefix. */
+/**
+ * The package, and the one engine of a hash and of all that were made from it. Not one for each prefix: beyond a handful
+ * of WebAssembly memories the engine collects all garbage before it makes the next, 10 to 200 ms for each partition.
+ */
 interface Source {
   readonly api: XXHashAPI;
-  readonly module: WebAssembly.Module | undefined;
+  readonly engine: Engine;
 }
 
 /** @throws BloomParameterError when the seed is not an integer in 0..2^31-1. */
 export async function loadKeyHash(seed = 0): Promise<KeyHash> {
   requireInteger("seed", seed, 0, SEED_MAX);
   const api = await xxhash();
-  return new KeyHash({ api, module: await loadModule(api) }, seed, new Uint8Array(0));
+  return new KeyHash({ api, engine: (await loadDirectEngine(api)) ?? wrappedEngine(api) }, seed, new Uint8Array(0));
 }
 
 /**
@@ -44,13 +50,13 @@ export async function loadKeyHash(seed = 0): Promise<KeyHash> {
  * (47 instead of 76 to 115 ns a key). Undefined where there is no such file, as inside a compiled executable, or where
  * it does not agree with the wrapper: then the wrapper is used, to the same result.
  */
-async function loadModule(api: XXHashAPI): Promise<WebAssembly.Module | undefined> {
+async function loadDirectEngine(api: XXHashAPI): Promise<Engine | undefined> {
   try {
     const file = Bun.file(new URL("../workerd/xxhash.wasm", import.meta.resolve("xxhash-wasm")));
-    const module = new WebAssembly.Module(await file.bytes());
-    const { memory, hash } = directEngine(module);
-    memory.set([1, 2, 3]);
-    return BigInt.asUintN(64, hash(3, 7n)) === api.h64Raw(Uint8Array.of(1, 2, 3), 7n) ? module : undefined;
+    const engine = directEngine(new WebAssembly.Module(await file.bytes()));
+    engine.memory.set([1, 2, 3]);
+    const agrees = BigInt.asUintN(64, engine.hash(3, 7n)) === api.h64Raw(Uint8Array.of(1, 2, 3), 7n);
+    return agrees ? engine : undefined;
   } catch {
     // Not an error: the wrapper does the same, only slower.
     return undefined;
@@ -58,16 +64,17 @@ async function loadModule(api: XXHashAPI): Promise<WebAssembly.Module | undefine
 }
 
 function directEngine(module: WebAssembly.Module): Engine {
-  // An instance for each prefix: it stays in the instance's memory, in front of the keys.
   const { mem, xxh64 } = new WebAssembly.Instance(module).exports;
   if (!(mem instanceof WebAssembly.Memory) || typeof xxh64 !== "function") throw new TypeError("not xxhash.wasm");
   const call = xxh64 as (at: number, length: number, seed: bigint) => bigint;
-  return { memory: new Uint8Array(mem.buffer), hash: (length, seed) => call(0, length, seed) };
+  const memory = new Uint8Array(mem.buffer);
+  return { memory, hash: (length, seed) => call(0, length, seed), isDirect: true, prefixOf: null };
 }
 
 function wrappedEngine(api: XXHashAPI): Engine {
   const memory = new Uint8Array(PREFIX_BYTES_MAX + BUFFER_BYTES);
-  return { memory, hash: (length, seed) => api.h64Raw(memory.subarray(0, length), seed) };
+  const hash: Engine["hash"] = (length, seed) => api.h64Raw(memory.subarray(0, length), seed);
+  return { memory, hash, isDirect: false, prefixOf: null };
 }
 
 export class KeyHash {
@@ -76,7 +83,7 @@ export class KeyHash {
   readonly #seed: bigint;
   readonly #prefix: Uint8Array;
   readonly #engine: Engine;
-  /** The prefix stays in front for good; only what follows it is written per key. */
+  /** Where the keys go: while the prefix is in front, only what follows it is written per key. */
   readonly #afterPrefix: Uint8Array;
   readonly #split = new DataView(new ArrayBuffer(8));
   readonly #encoder = new TextEncoder();
@@ -88,19 +95,19 @@ export class KeyHash {
     this.seed = seed;
     this.#seed = BigInt(seed);
     this.#prefix = prefix;
-    this.#engine = source.module === undefined ? wrappedEngine(source.api) : directEngine(source.module);
-    this.#engine.memory.set(prefix);
+    this.#engine = source.engine;
     this.#afterPrefix = this.#engine.memory.subarray(prefix.length, prefix.length + BUFFER_BYTES);
   }
 
   /** True when keys are hashed without the package's wrapper; the results are the same. */
   get isDirect(): boolean {
-    return this.#source.module !== undefined;
+    return this.#engine.isDirect;
   }
 
   /** The same hash through the package's wrapper, to compare. */
   wrapped(): KeyHash {
-    return new KeyHash({ api: this.#source.api, module: undefined }, this.seed, this.#prefix);
+    const { api } = this.#source;
+    return new KeyHash({ api, engine: wrappedEngine(api) }, this.seed, this.#prefix);
   }
 
   /**
@@ -126,6 +133,7 @@ export class KeyHash {
       this.hashBytesInto(this.#encoder.encode(text), pairs, index);
       return;
     }
+    this.#takeEngine();
     const { written } = this.#encoder.encodeInto(text, this.#afterPrefix);
     this.#write(this.#engine.hash(this.#prefix.length + written, this.#seed), pairs, index);
   }
@@ -133,6 +141,7 @@ export class KeyHash {
   /** The same for bytes; a text and its UTF-8 bytes have the same pair. */
   hashBytesInto(bytes: Uint8Array, pairs: Uint32Array, index: number): void {
     if (bytes.length <= BUFFER_BYTES) {
+      this.#takeEngine();
       this.#afterPrefix.set(bytes);
       this.#write(this.#engine.hash(this.#prefix.length + bytes.length, this.#seed), pairs, index);
       return;
@@ -148,6 +157,12 @@ export class KeyHash {
     const pairs = new Uint32Array(texts.length * 2);
     for (const [index, text] of texts.entries()) this.hashInto(text, pairs, index);
     return pairs;
+  }
+
+  #takeEngine(): void {
+    if (this.#engine.prefixOf === this) return;
+    this.#engine.memory.set(this.#prefix);
+    this.#engine.prefixOf = this;
   }
 
   #write(hash: bigint, pairs: Uint32Array, index: number): void {

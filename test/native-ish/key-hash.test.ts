@@ -51,6 +51,39 @@ describe("KeyHash", () => {
     expect(left).not.toEqual(right);
   });
 
+  test("hashes that share an engine do not disturb each other", async () => {
+    const hash = await loadKeyHash(1);
+    for (const root of [hash, hash.wrapped()]) {
+      const kinds = ["a", "b", "a longer text"].map((text) => root.withPrefix(KeyTag.deliveryKey, text));
+      const alone = kinds.map((kind) => kind.hashMany(["one", "two"]));
+      const mixed = kinds.map(() => new Uint32Array(4));
+      for (const [index, text] of ["one", "two"].entries()) {
+        for (const [at, kind] of kinds.entries()) kind.hashInto(text, mixed[at]!, index);
+      }
+      expect(mixed).toEqual(alone);
+    }
+  });
+
+  test("a partition costs no WebAssembly instance: the engine would collect all garbage for each", async () => {
+    const hash = await loadKeyHash(1);
+    const { Instance } = WebAssembly;
+    let made = 0;
+    class Counted extends Instance {
+      constructor(module: WebAssembly.Module) {
+        super(module);
+        made++;
+      }
+    }
+    WebAssembly.Instance = Counted as typeof Instance;
+    try {
+      for (let partition = 0; partition < 100; partition++) hash.withPrefix(KeyTag.deliveryKey, `${partition}`);
+      expect(hash.isDirect).toBe(true);
+      expect(made).toBe(0);
+    } finally {
+      WebAssembly.Instance = Instance;
+    }
+  });
+
   test("a text and its UTF-8 bytes are one key, whatever their length", async () => {
     const hash = (await loadKeyHash(9)).withPrefix(KeyTag.taskId, "1");
     for (const text of ["", "ü", "k".repeat(4096), "k".repeat(4097), "任".repeat(3000)]) {
