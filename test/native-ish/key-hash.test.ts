@@ -56,7 +56,7 @@ describe("KeyHash", () => {
     for (const root of [hash, hash.wrapped()]) {
       const kinds = ["a", "b", "a longer text"].map((text) => root.withPrefix(KeyTag.deliveryKey, text));
       const alone = kinds.map((kind) => kind.hashMany(["one", "two"]));
-      const mixed = kinds.map(() => new Uint32Array(4));
+      const mixed = kinds.map((): Uint32Array => new Uint32Array(4));
       for (const [index, text] of ["one", "two"].entries()) {
         for (const [at, kind] of kinds.entries()) kind.hashInto(text, mixed[at]!, index);
       }
