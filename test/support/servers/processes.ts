@@ -4,9 +4,8 @@
  * wait says what was waited for and shows the end of the process's output.
  */
 
-import { rmSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
+import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -38,11 +37,8 @@ export interface StartOptions {
 
 const running = new Map<number, ChildProcess>();
 
-const folders = new Set<string>();
-
 process.on("exit", () => {
   for (const child of running.values()) child.kill("SIGKILL");
-  for (const path of folders) rmSync(path, { recursive: true, force: true, maxRetries: 5 });
 });
 
 /** The processes that were started here and have not ended: a leak check asks this after each file. */
@@ -130,26 +126,40 @@ export function startProcess(name: string, command: readonly string[], options: 
   return child;
 }
 
-/** `count` different loopback TCP ports that were free a moment ago. Another process may take one: callers start again then. */
+/**
+ * Below what the kernel gives to port 0 and to outgoing connections (32768 and up): a port that was found free there stays
+ * free, however many connections are made until a server of ours listens on it.
+ */
+const PORT_MIN = 12_000;
+const PORT_MAX = 32_000;
+const PORT_TRIES = 200;
+
+/** `count` different loopback TCP ports that were free a moment ago. Another test may take one: callers start again then. */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer());
+  const servers: Server[] = [];
+  const ports: number[] = [];
   try {
-    return await Promise.all(
-      servers.map(
-        (server) =>
-          new Promise<number>((resolve, reject) => {
-            server.once("error", reject);
-            server.listen(0, "127.0.0.1", () => {
-              const address = server.address();
-              if (address === null || typeof address === "string") reject(new Error("a TCP server has no port"));
-              else resolve(address.port);
-            });
-          }),
-      ),
-    );
+    for (let tries = 0; ports.length < count; tries++) {
+      if (tries > PORT_TRIES + count) throw new Error(`${count} free ports: not within ${tries} tries`);
+      const port = PORT_MIN + Math.floor(Math.random() * (PORT_MAX - PORT_MIN));
+      const server = await listenOn(port);
+      if (server === null) continue;
+      servers.push(server);
+      ports.push(port);
+    }
+    return ports;
   } finally {
     await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
   }
+}
+
+/** null when somebody has the port. */
+function listenOn(port: number): Promise<Server | null> {
+  const server = createServer();
+  return new Promise((resolve) => {
+    server.once("error", () => resolve(null));
+    server.listen(port, "127.0.0.1", () => resolve(server));
+  });
 }
 
 export async function freePort(): Promise<number> {
@@ -164,15 +174,25 @@ export interface TemporaryFolder {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** A new folder; what is not removed before is removed when the test process exits. */
+/** A new folder. What is not removed before is removed when the test process is gone, however it ended. */
 export async function temporaryFolder(prefix: string): Promise<TemporaryFolder> {
   const path = await mkdtemp(join(tmpdir(), `${prefix}-`));
-  folders.add(path);
-  const remove = async (): Promise<void> => {
-    await rm(path, { recursive: true, force: true, maxRetries: 5 });
-    folders.delete(path);
-  };
+  removeAtTheEnd(path);
+  const remove = (): Promise<void> => rm(path, { recursive: true, force: true, maxRetries: 5 });
   return { path, remove, [Symbol.asyncDispose]: remove };
+}
+
+/** Reads paths until its input ends, which is when this process does (`bun test` has no "exit" event), and removes them. */
+const SWEEPER = 'paths=$(cat); sleep 1; printf "%s" "$paths" | xargs -r -d "\\n" rm -rf';
+let sweeper: Bun.Subprocess<"pipe", "ignore", "ignore"> | null = null;
+
+function removeAtTheEnd(path: string): void {
+  if (sweeper === null) {
+    sweeper = Bun.spawn(["sh", "-c", SWEEPER], { stdin: "pipe", stdout: "ignore", stderr: "ignore" });
+    sweeper.unref();
+  }
+  sweeper.stdin.write(`${path}\n`);
+  void sweeper.stdin.flush();
 }
 
 /** Polls until the condition holds. @throws Error naming what was waited for. */
