@@ -97,6 +97,7 @@ export type CoreEvent =
       readonly type: "check-result";
       readonly pid: PartitionId;
       readonly offset: number;
+      readonly epoch: number; // of the adoption that was checked, with its stamp
       readonly stamp: number;
       readonly answer: CheckAnswer;
     }

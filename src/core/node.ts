@@ -313,9 +313,12 @@ export class NodeCore {
   /** The leader's state replaces ours, or is added to it where ours went into it (R5). */
   #syncChunk(chunk: StateChunkMessage, now: number): void {
     if (chunk.first && chunk.replace) this.replica.clear();
+    // Nothing of what was here may be acknowledged any more.
+    if (chunk.first && this.replica.appliedEpoch === 0) this.member.applied(0, 0, []);
     const refusal = this.replica.addChunk(chunk);
     if (refusal !== "") {
       this.replica.appliedEpoch = 0; // incomplete until a sync goes through
+      this.member.applied(0, 0, []);
       this.ctx.counters.refusedMessages++;
       this.ctx.log("warn", `a state chunk was refused (${refusal}): attaching anew`);
       this.#dropLink(now);
@@ -331,7 +334,7 @@ export class NodeCore {
   #refused(connection: number, message: RefusedMessage, now: number): void {
     if (message.epoch > this.epoch) this.#acceptEpoch(message.epoch, now);
     if (this.#link?.connection !== connection) return;
-    if (message.reason === "drained") this.#stop(true, "drained");
+    if (message.reason === "drained" && this.#drainBegan !== Infinity) this.#stop(true, "drained");
     else this.#dropLink(now);
   }
 

@@ -116,11 +116,11 @@ export class Checks {
 
   #end(running: RunningCheck, answer: CheckAnswer, problem: string): void {
     if (!this.#running.delete(running)) return;
-    const { pid, offset, stamp } = running.effect;
+    const { pid, offset, epoch, stamp } = running.effect;
     if (problem !== "") {
       const task = `${running.type.topic}:${partitionOf(pid)}:${offset}`;
       this.#failures.note(this.#now(), `a check counts as "unknown": ${problem}`, { task });
     }
-    this.#outbox.check({ pid, offset, stamp, answer });
+    this.#outbox.check({ pid, offset, epoch, stamp, answer });
   }
 }

@@ -36,13 +36,14 @@ class PartitionResults {
 
 export interface OutboxHandlers {
   readonly onResults: (pid: PartitionId, offsets: Float64Array, outcomes: Uint8Array) => void;
-  readonly onCheckResult: (pid: PartitionId, offset: number, stamp: number, answer: CheckAnswer) => void;
+  readonly onCheckResult: (pid: PartitionId, offset: number, stamp: number, answer: CheckAnswer, epoch: number) => void;
   readonly onSetAside: (pid: PartitionId, offset: number, acknowledged: boolean) => void;
 }
 
 interface CheckResult {
   readonly pid: PartitionId;
   readonly offset: number;
+  readonly epoch: number;
   readonly stamp: number;
   readonly answer: CheckAnswer;
 }
@@ -115,7 +116,7 @@ export class Outbox {
     this.#checks = [];
     this.#setAsides = [];
     for (const result of checks) {
-      this.#handlers.onCheckResult(result.pid, result.offset, result.stamp, result.answer);
+      this.#handlers.onCheckResult(result.pid, result.offset, result.stamp, result.answer, result.epoch);
     }
     for (const result of setAsides) this.#handlers.onSetAside(result.pid, result.offset, result.acknowledged);
     this.#onFlushed();

@@ -20,7 +20,8 @@ export function createRunner({ post, ...options }: ExecutionOptions): Runner {
   return new Runner({
     ...options,
     onResults: (pid, offsets, outcomes) => post({ type: "results", pid, offsets, outcomes }),
-    onCheckResult: (pid, offset, stamp, answer) => post({ type: "check-result", pid, offset, stamp, answer }),
+    onCheckResult: (pid, offset, stamp, answer, epoch) =>
+      post({ type: "check-result", pid, offset, epoch, stamp, answer }),
     onSetAside: (pid, offset, acknowledged) => post({ type: "set-aside-result", pid, offset, acknowledged }),
   });
 }

@@ -172,7 +172,7 @@ test("R10: an unstarted adoption goes back to doubt, and its check is void", () 
   const { stamp } = member.last("check");
   member.say({ kind: "nudge", epoch: 2, pids: [] });
   expect(member.stateOf(0)).toBe(State.doubtful);
-  member.step({ type: "check-result", pid: 0, offset: 0, stamp, answer: "not-executed" });
+  member.step({ type: "check-result", pid: 0, offset: 0, epoch: member.epoch, stamp, answer: "not-executed" });
   expect(member.started).toEqual([]);
   expect(member.core.member.state.checking).toBe(0);
 });

@@ -39,7 +39,7 @@ test("R20: a check that does not know is asked again with back-off, then the tas
   const member = stateAfterPolicy("park", Verdict.adopted, true);
   const answer = () => {
     const { offset, stamp } = member.last("check");
-    member.step({ type: "check-result", pid: 0, offset, stamp, answer: "unknown" });
+    member.step({ type: "check-result", pid: 0, offset, epoch: member.epoch, stamp, answer: "unknown" });
   };
   for (const waitMs of [200, 400]) {
     answer();
@@ -63,7 +63,7 @@ test("R20: the check answers: executed is dropped, not executed starts", () => {
     const member = stateAfterPolicy("park", Verdict.adopted, true);
     expect(member.started).toEqual([]);
     const { offset, stamp } = member.last("check");
-    member.step({ type: "check-result", pid: 0, offset, stamp, answer });
+    member.step({ type: "check-result", pid: 0, offset, epoch: member.epoch, stamp, answer });
     expect(member.stateOf(0)).toBe(state);
   }
 });

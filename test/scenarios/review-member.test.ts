@@ -94,7 +94,7 @@ test("R14: a refusal that comes after the next join ends nothing in the new gene
   expect(member.core.member.commits.busy).toBe(true);
 });
 
-test("E18: records of an older leader epoch above the committed position are not a truncation", () => {
+test("R14: records of an older leader epoch above the committed position are not a truncation", () => {
   const member = new OneMember();
   member.own({ metadata: metadataOf({ ceiling: 0 }), committed: 0 });
   member.deliver(0, 2, [], { leaderEpoch: 4 });
@@ -111,7 +111,7 @@ test("E18: records of an older leader epoch above the committed position are not
   expect(next.reports.flatMap(({ claims }) => claims)).toHaveLength(1);
 });
 
-test("E18: a commit above the rise carries the higher epoch, and an older record stops the next owner", () => {
+test("R14: a commit above the rise carries the higher epoch, and an older record stops the next owner", () => {
   const member = new OneMember();
   member.own();
   member.deliver(0, 2, [], { leaderEpoch: 4 });

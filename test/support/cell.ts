@@ -1043,7 +1043,14 @@ export class Cell {
     this.checks.push({ node: node.name, partition: effect.pid, offset: effect.offset, at: this.now });
     const answer = this.check(taskId, node.name);
     this.after(this.checkMs, () =>
-      this.#event(node, { type: "check-result", pid: effect.pid, offset: effect.offset, stamp: effect.stamp, answer }),
+      this.#event(node, {
+        type: "check-result",
+        pid: effect.pid,
+        offset: effect.offset,
+        epoch: effect.epoch,
+        stamp: effect.stamp,
+        answer,
+      }),
     );
   }
 }

@@ -229,6 +229,9 @@ export class Activation {
     leader.lastSet = inSync.incarnations;
     leader.inSyncVersion = inSync.version;
     this.phase = "merging";
+    // Who came meanwhile may add to the state: all are pushed to again, and only this push counts as acknowledged.
+    leader.seq++;
+    for (const peer of leader.peers.values()) if (peer.connection !== SELF) peer.standing = "attached";
     return "again";
   }
 }

@@ -29,6 +29,8 @@ import { inheritSuspects } from "./suspects.ts";
 /** A turn's delta is sent early when it reaches this many entries, so that it stays far below a frame's limit. */
 const DELTA_ENTRIES_MAX = 16_384;
 const DRAIN_QUESTIONS_MAX = 1_024;
+/** A coordinator that cannot be reached answers at once. */
+const MARK_AGAIN_MS = 250;
 
 export class Leader {
   readonly state: LeaderState;
@@ -40,6 +42,7 @@ export class Leader {
   #watermarksWrittenAt: number;
   #watermarksPending = false;
   #cleanStop: "no" | "writing" | "written" = "no";
+  #markAgainAt = Infinity;
   /** Set when this leader must give up: "fenced" by a newer epoch, "resign" to let another take over. */
   over: "" | "fenced" | "resign" = "";
   overReason = "";
@@ -75,9 +78,9 @@ export class Leader {
     this.#disconnectedAt.delete(incarnation);
     leader.gone.delete(incarnation);
     const first = leader.log[0]?.seq ?? leader.seq + 1;
+    const listed = leader.inSync.includes(incarnation);
     const resumes =
       leader.active &&
-      leader.inSync.includes(incarnation) &&
       message.appliedEpoch === leader.epoch &&
       message.appliedSeq >= first - 1 &&
       message.appliedSeq <= leader.seq;
@@ -87,11 +90,12 @@ export class Leader {
       epoch,
       active: leader.active,
       resumeSeq: resumes ? message.appliedSeq : -1,
-      member: resumes,
+      member: resumes && listed,
     });
     if (!leader.active) return; // activation asks for its state and pushes
     if (!resumes) {
-      sendState(leader, peer, true);
+      // One that counts as a copy must not lose what it has: what this epoch told it is a part of what is sent.
+      sendState(leader, peer, !(listed && message.appliedEpoch === epoch));
       return;
     }
     peer.standing = "synced";
@@ -185,7 +189,12 @@ export class Leader {
   #acknowledged(peer: Peer, report: ReportMessage, now: number): void {
     const leader = this.state;
     if (report.appliedEpoch !== leader.epoch || report.appliedSeq > leader.seq) return;
-    if (peer.standing === "syncing" && report.appliedSeq >= peer.syncSeq) peer.standing = "synced";
+    if (peer.standing === "syncing" && report.appliedSeq >= peer.syncSeq) {
+      peer.standing = "synced";
+      // It did not leave the set for it, so no change of the set will tell it that it may claim.
+      if (leader.inSync.includes(peer.incarnation))
+        leader.sendTo(peer.incarnation, { kind: "admitted", epoch: leader.epoch });
+    }
     if (peer.standing !== "synced") return;
     if (report.appliedSeq > peer.applied) {
       peer.applied = report.appliedSeq;
@@ -274,7 +283,11 @@ export class Leader {
     const leader = this.state;
     this.activation.phase = "active";
     leader.activatedAt = now;
-    leader.released = 0;
+    leader.released = leader.seq;
+    leader.replica.appliedEpoch = leader.epoch;
+    leader.replica.appliedSeq = leader.seq;
+    const self = leader.peers.get(this.#ctx.incarnation);
+    if (self !== undefined) self.applied = leader.seq;
     leader.index.rebuild();
     inheritSuspects(leader);
     this.#quorumSince = now;
@@ -307,20 +320,28 @@ export class Leader {
       this.#giveUp("fenced", "a newer epoch exists");
       return;
     }
-    if (this.activation.phase === "marking") {
-      if (outcome === "written") this.activation.marked();
-      else
-        this.#ctx.emit({
-          type: "write-watermarks",
-          epoch: this.state.epoch,
-          clean: false,
-          partitions: this.state.watermarkRows(),
-        });
+    const marking = this.activation.phase === "marking";
+    if (outcome === "unknown" && (marking || this.#cleanStop === "writing")) {
+      this.#markAgainAt = now + MARK_AGAIN_MS; // what the mark says now must be known before anything is given
+      return;
+    }
+    if (marking) {
+      this.activation.marked();
       return;
     }
     this.#watermarksWrittenAt = now;
-    if (this.#cleanStop === "writing" && outcome === "written") this.#cleanStop = "written";
-    else if (this.#cleanStop === "writing") this.#cleanStop = "no";
+    if (this.#cleanStop === "writing") this.#cleanStop = "written";
+  }
+
+  #markAgain(now: number): void {
+    if (now < this.#markAgainAt) return;
+    this.#markAgainAt = Infinity;
+    this.#writeWatermarks(this.#cleanStop === "writing" && nothingToForget(this.state));
+  }
+
+  #writeWatermarks(clean: boolean): void {
+    const { epoch } = this.state;
+    this.#ctx.emit({ type: "write-watermarks", epoch, clean, partitions: this.state.watermarkRows() });
   }
 
   #giveUp(how: "fenced" | "resign", why: string): void {
@@ -334,6 +355,7 @@ export class Leader {
   /** End of a turn: what is due, then the delta, the questions and what may be released. */
   turn(now: number): void {
     const leader = this.state;
+    this.#markAgain(now);
     if (this.activation.phase !== "active") {
       this.activation.tick(now);
       if (this.activation.phase === "failed") this.#giveUp("resign", this.activation.failure);
@@ -342,8 +364,9 @@ export class Leader {
     if (leader.mayAct(now)) {
       settleJumps(leader, this.#questions, now);
       this.#rotateFilter(now);
-      changeInSync(leader, this.#disconnectedAt, now);
       this.#drainPeers(now);
+      // Nobody may be given anything after a clean mark.
+      if (this.#cleanStop === "no") changeInSync(leader, this.#disconnectedAt, now);
       this.#checkQuorum(now);
       this.#persistWatermarks(now);
     }
@@ -380,12 +403,7 @@ export class Leader {
     if (this.#watermarksPending || this.#cleanStop !== "no") return;
     if (now - this.#watermarksWrittenAt < this.#ctx.settings.watermarkPersistMs) return;
     this.#watermarksPending = true;
-    this.#ctx.emit({
-      type: "write-watermarks",
-      epoch: this.state.epoch,
-      clean: false,
-      partitions: this.state.watermarkRows(),
-    });
+    this.#writeWatermarks(false);
   }
 
   /** R22, R11: a peer that runs nothing more gives back what it holds; out of the set, it may go. */
@@ -393,7 +411,9 @@ export class Leader {
     const leader = this.state;
     for (const peer of leader.peers.values()) {
       if (!peer.draining || !peer.runsNothing) continue;
-      peer.holdsNothing = !this.#askForHeld(peer, now);
+      if (this.#askForHeld(peer, now)) peer.goesAfter = Infinity;
+      else if (peer.goesAfter === Infinity) peer.goesAfter = leader.builder.empty ? leader.seq : leader.seq + 1;
+      peer.holdsNothing = leader.released >= peer.goesAfter; // what it told and gave back is replicated
       if (peer.holdsNothing && !leader.inSync.includes(peer.incarnation) && leader.pendingSet === null)
         this.#dismiss(peer.incarnation, "drained", now);
     }
@@ -432,12 +452,7 @@ export class Leader {
     if (leader.inSync.some((incarnation) => !leader.peers.has(incarnation))) return;
     if (leader.pendingHead < leader.pending.length || this.#watermarksPending) return;
     this.#cleanStop = "writing";
-    this.#ctx.emit({
-      type: "write-watermarks",
-      epoch: leader.epoch,
-      clean: nothingToForget(leader),
-      partitions: leader.watermarkRows(),
-    });
+    this.#writeWatermarks(nothingToForget(leader));
   }
 
   /** This node itself may stop: everybody drains and the last watermarks are written. */
@@ -503,6 +518,7 @@ function newPeer(incarnation: Incarnation, connection: number, stateEpoch: numbe
     draining: false,
     runsNothing: false,
     holdsNothing: false,
+    goesAfter: Infinity,
     factsComplete: false,
     progress: new Map(),
   };

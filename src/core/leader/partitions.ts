@@ -159,6 +159,7 @@ export function factsReported(leader: LeaderState, peer: Peer, batch: FactBatch)
     const kept = known && !(withHashes && table.hashes[2 * slot] === 0 && table.hashes[2 * slot + 1] === 0);
     const hi = kept ? table.hashes[2 * slot]! : withHashes ? batch.hashes[2 * i]! : 0;
     const lo = kept ? table.hashes[2 * slot + 1]! : withHashes ? batch.hashes[2 * i + 1]! : 0;
+    if (!kept && withHashes) leader.replica.filter.testAndAdd(hi, lo); // as the members do when the delta comes
     if (batch.phase === Phase.executing) {
       if (known && (isFinalPhase(table.phaseOf(offset)) || !table.isFree(offset))) continue;
       const flags = (table.isDirty(offset) ? DIRTY_FLAG : 0) | (table.isMaybe(offset) ? MAYBE_FLAG : 0);

@@ -36,6 +36,7 @@ export interface Peer {
   behindSince: number; // Infinity while nothing is outstanding
   draining: boolean;
   runsNothing: boolean;
+  goesAfter: number; // draining: sequence of the delta that holds the last of what it told or gave back
   holdsNothing: boolean; // it runs nothing, and the table gives it nothing any more
   factsComplete: boolean;
   readonly progress: Map<PartitionId, ProgressRow>;

@@ -91,11 +91,16 @@ export function suspectsOutstanding(leader: LeaderState): boolean {
   return false;
 }
 
-/** Whether there is a partition of which T knows nothing: its owner has not reported its ceiling since the table was lost. */
+/**
+ * Whether there is a partition of which T knows nothing: its owner has not reported its ceiling since the table was lost.
+ * One that was reported and still has no `from` is not this cell's (its takeover was refused): it granted nothing there.
+ */
 function unreported(leader: LeaderState): boolean {
   const { partitions } = leader.replica.table;
+  const unknown = (pid: PartitionId): boolean =>
+    (partitions.get(pid)?.from ?? -1) < 0 && (leader.partitions.get(pid)?.ownerGeneration ?? -1) < 0;
   return leader.ctx.settings.topics.some((topic, index) => {
-    for (let i = 0; i < topic.partitions; i++) if ((partitions.get(partitionId(index, i))?.from ?? -1) < 0) return true;
+    for (let i = 0; i < topic.partitions; i++) if (unknown(partitionId(index, i))) return true;
     return false;
   });
 }

@@ -308,6 +308,7 @@ function adopt(
   window.set(offset, State.adopted);
   window.stamps[window.slot(offset)] = stamp;
   doubt.maybe = maybe;
+  doubt.ranUnknown = false; // the leader has counted that run; the next report of one must be another's
   doubt.checkAt = now;
 }
 

@@ -179,7 +179,7 @@ export class Member {
         takeResults(state, event.pid, event.offsets, event.outcomes, now);
         return;
       case "check-result":
-        takeCheckResult(state, event.pid, event.offset, event.stamp, event.answer, now);
+        takeCheckResult(state, event.pid, event.offset, event.epoch, event.stamp, event.answer, now);
         return;
       case "set-aside-result":
         takeSetAsideResult(state, event.pid, event.offset, event.acknowledged, now);

@@ -180,10 +180,12 @@ export function takeCheckResult(
   state: MemberState,
   pid: PartitionId,
   offset: number,
+  epoch: number,
   stamp: number,
   answer: CheckAnswer,
   now: number,
 ): void {
+  if (epoch !== state.epoch) return; // the sequence began anew: an equal one is another adoption's
   const window = state.windows.get(pid);
   const doubt = window?.doubts.get(offset);
   if (window === undefined || doubt === undefined || !doubt.checking) return;
