@@ -41,7 +41,7 @@ test("S2: a task starts only when every other node has answered the leader's not
 
     // A stopped process answers nothing and closes nothing: if its link ends, the leader ended it.
     other.pause();
-    await cluster.produce([{ partition, id: "voted without it".replaceAll(" ", "-") }]);
+    await cluster.produce([{ partition, id: "voted-without-it" }]);
     await cluster.waitFor("the vote without it", () => cluster.effectsOf("voted-without-it").length === 1);
     expect(proxy.peers).toEqual([asker.name]);
     const status = (await (await cluster.leader()).status())?.core.leaderStatus;

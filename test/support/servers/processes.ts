@@ -191,7 +191,7 @@ function removeAtTheEnd(path: string): void {
     sweeper = Bun.spawn(["sh", "-c", SWEEPER], { stdin: "pipe", stdout: "ignore", stderr: "ignore" });
     sweeper.unref();
   }
-  sweeper.stdin.write(`${path}\n`);
+  void sweeper.stdin.write(`${path}\n`);
   void sweeper.stdin.flush();
 }
 

@@ -47,6 +47,15 @@ test("free ports differ, a temporary folder goes away, a wait names what it wait
   expect(await failureOf(waitUntil("the impossible", () => false, 30))).toBe("the impossible: not within 30 ms");
 });
 
+test("a temporary folder goes away with a process that did not remove it", async () => {
+  const script = `import { temporaryFolder } from "${import.meta.dir}/processes.ts";
+    console.log((await temporaryFolder("vouch-left")).path); process.kill(process.pid, "SIGKILL");`;
+  const child = Bun.spawn([process.execPath, "-e", script], { stdout: "pipe", stderr: "inherit" });
+  const path = (await new Response(child.stdout).text()).trim();
+  expect(path).toContain("vouch-left");
+  await waitUntil("the folder's end", () => !existsSync(path), 10_000);
+});
+
 test("Kafka starts, is killed, restarts on its port, and leaves nothing", async () => {
   const kafka = await startKafka();
   const firstPid = kafka.pid;
