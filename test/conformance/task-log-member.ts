@@ -295,6 +295,8 @@ export interface Suite {
   /** A group whose topic does not exist. */
   readonly groupWithoutTopic: () => Group;
   readonly timing: TaskLogTiming;
+  /** The log itself, with connections of its own; the caller closes it. */
+  readonly openLog: () => TaskLog;
 }
 
 export function startOf(assignment: Assignment): PartitionPosition[] {

@@ -3,10 +3,11 @@
  * how fast something happens, only that it does, and in which order; where time matters it is an option.
  */
 import { afterAll, beforeAll, describe, test } from "bun:test";
+import { ownershipGuard } from "./ownership-guard.ts";
 import { commits, endings, fencing, membership } from "./task-log-groups.ts";
 import { Group, type Suite, type TaskLogTiming } from "./task-log-member.ts";
 import { delivery, positions } from "./task-log-reading.ts";
-import type { TaskLogSpec } from "./task-log-spec.ts";
+import { openFromSpec, type TaskLogSpec } from "./task-log-spec.ts";
 import { topics } from "./task-log-topics.ts";
 
 /** What stands behind the task logs under test. */
@@ -37,6 +38,7 @@ export function taskLogConformance(
       group: (partitions) => Group.create(service.spec, options, partitions),
       groupWithoutTopic: () => new Group(service.spec, options),
       timing: options,
+      openLog: () => openFromSpec(service.spec),
     };
     delivery(suite);
     positions(suite);
@@ -45,5 +47,6 @@ export function taskLogConformance(
     membership(suite);
     endings(suite);
     topics(suite);
+    ownershipGuard(suite);
   });
 }
