@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { ended, onlyRun, stage, untilState } from "./stage.ts";
+import { ended, isReport, onlyRun, slows, stage, untilState } from "./stage.ts";
 
 test("E13: the client never tells the owner that the partition moved; its claims are of an old generation, refused", () => {
   const cell = stage();
@@ -8,6 +8,7 @@ test("E13: the client never tells the owner that the partition moved; its claims
   cell.move(0, "other");
   cell.until("the new owner has it", () => cell.node("other").core.member.state.windows.get(0)?.anchored === true);
   expect(cell.node("owner").ownerships.has(0)).toBe(true); // it goes on reading
+  slows(cell, 200, isReport, { from: "other" }); // the old owner asks first
   cell.produceMany(0, 5);
   untilState(cell, "owner", "doubtful", 4); // refused, asked again, refused
   ended(cell, { runs: 5, checks: 0 });

@@ -8,6 +8,15 @@ test("F1: the filter says seen of a record that nobody was ever granted; table a
   expect(cell.settled()).toMatchObject({ falsePositive: 1, byPolicy: 0 });
 });
 
+test("F1: only one follower's filter says seen; alarmed, its grant is taken back, and the table decides", () => {
+  const cell = stage({ hasCheck: false, onUnknown: "drop" });
+  falsePositive(cell, cell.produce(0), ["other"]);
+  ended(cell, { runs: 1, checks: 0 });
+  expect(cell.node("leader").core.ctx.counters.unexpectedSeen).toBe(1);
+  expect(cell.node("leader").alarms).toEqual([expect.stringContaining("unexpected-seen")]);
+  expect(cell.settled()).toMatchObject({ falsePositive: 1, byPolicy: 0 });
+});
+
 test("F1: the same for a record that names its task; a bit is evidence for the check only", () => {
   const cell = stage();
   falsePositive(cell, cell.produce(0, "payment-7"));

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { ended, isReport, slows, slowsNothing, stage, stateAt, untilState } from "./stage.ts";
+import { ended, isDelta, isReport, slows, slowsNothing, stage, stateAt, untilState } from "./stage.ts";
 
 test("M10: a follower acknowledges too slowly; every grant waits for it, until it is taken out of the set", () => {
   const cell = stage();
@@ -13,6 +13,21 @@ test("M10: a follower acknowledges too slowly; every grant waits for it, until i
   expect(cell.inSync.incarnations).not.toContain(cell.node("other").incarnation);
   expect(cell.now).toBeLessThan(15_000);
 
+  slowsNothing(cell);
+  cell.dropLinks("other");
+  cell.until("back in the set", () => cell.inSync.incarnations.length === 3);
+  ended(cell, { runs: 1, checks: 0 });
+});
+
+test("M10: a follower is heard, and gets the decisions too late; the same", () => {
+  const cell = stage();
+  slows(cell, 20_000, isDelta, { from: "leader", to: "other" });
+  cell.produce(0);
+  cell.advance(2_500);
+  expect(stateAt(cell, "owner")).toBe("asked");
+  untilState(cell, "owner", "executed");
+  expect(cell.now).toBeLessThan(10_000);
+  expect(cell.inSync.incarnations).not.toContain(cell.node("other").incarnation);
   slowsNothing(cell);
   cell.dropLinks("other");
   cell.until("back in the set", () => cell.inSync.incarnations.length === 3);

@@ -222,11 +222,11 @@ export function hangsNoMore(cell: Cell): void {
   cell.handler = () => ({ ms: 5, outcome: "success" });
 }
 
-/** Every filter says "seen" of a record that nobody ever saw. */
-export function falsePositive(cell: Cell, offset: number, partition = 0): void {
-  const id = cell.log[partition]![offset]!.id;
-  const [hi, lo] = hashOf((id === null ? "k:" : "t:") + cell.taskIdOf(partition, offset));
-  for (const node of cell.nodes.values()) node.core.replica.filter.testAndAdd(hi, lo);
+/** These filters (all of them) say "seen" of a record of partition 0 that nobody ever saw. */
+export function falsePositive(cell: Cell, offset: number, names: Iterable<string> = cell.nodes.keys()): void {
+  const id = cell.log[0]![offset]!.id;
+  const [hi, lo] = hashOf((id === null ? "k:" : "t:") + cell.taskIdOf(0, offset));
+  for (const name of names) cell.node(name).core.replica.filter.testAndAdd(hi, lo);
 }
 
 /** A crash that a node in the same kernel saw: only `effectSettleMs` is waited for (R12). */
