@@ -448,7 +448,7 @@ export class Leader {
         if (peer.connection !== SELF) this.#dismiss(peer.incarnation, "drained", leader.activatedAt);
       return;
     }
-    if (this.#cleanStop !== "no" || !peers.every((peer) => peer.draining && peer.runsNothing)) return;
+    if (this.#cleanStop !== "no" || !peers.every((peer) => peer.draining && peer.runsNothing && peer.holdsNothing)) return;
     if (leader.inSync.some((incarnation) => !leader.peers.has(incarnation))) return;
     if (leader.pendingHead < leader.pending.length || this.#watermarksPending) return;
     this.#cleanStop = "writing";
