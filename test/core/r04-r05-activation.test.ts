@@ -48,7 +48,7 @@ test("R4: merge the last set, push to the new one, write it, and only then vote"
   expect(leader.messagesTo("m/1", "state-chunk").length).toBeGreaterThan(0);
   leader.acknowledge("m/1");
   leader.tick();
-  expect(leader.all("write-in-sync")).toEqual([]); // n has not acknowledged the push
+  expect(leader.all("write-watermarks")).toEqual([]); // n has not acknowledged the push
   leader.acknowledge("n/1");
   leader.tick();
   leader.marked();

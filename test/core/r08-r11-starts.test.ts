@@ -46,7 +46,10 @@ test("R8: every unstarted copy is discarded at the barrier and asks again when i
   const member = asking(2, { settings: { concurrency: 1 } });
   member.answerClaim();
   expect(member.started).toEqual([0]);
-  rejoin(member);
+  member.step({ type: "revoked" });
+  if (member.core.member.commits.busy) member.commitDone();
+  expect([...member.core.member.state.retained.get(0)!.keys()]).toEqual([0]);
+  member.own({ committed: 0 });
   member.deliver(0, 2);
   expect(member.stateOf(1)).toBe(State.asked);
   member.end(0, "success");
@@ -85,11 +88,16 @@ test("R9: nothing starts without a recent answer of the watchdog", () => {
 
 test("R9: nothing starts while a join is under way", () => {
   const member = asking(1);
-  member.end(99, "success"); // nothing of ours: no effect
-  member.core.member.state.running = 0;
-  member.step({ type: "revoked" });
   member.answerClaim();
-  expect(member.started).toEqual([]);
+  member.end(0, "success");
+  member.tick(200);
+  member.deliver(1, 1, [], { claim: false });
+  member.tick(5); // claimed
+  member.step({ type: "revoked" });
+  expect(member.all("revoke-done")).toEqual([]); // the barrier waits for the commit in flight
+  member.answerClaim();
+  expect(member.stateOf(1)).toBe(State.granted);
+  expect(member.started).toEqual([0]);
 });
 
 test("R9: a verdict for an ownership that is over is ignored", () => {
@@ -202,6 +210,17 @@ test("R10: with a verdict outstanding at an election the task is asked for as a 
   expect([member.stateOf(0), member.stateOf(1)]).toEqual([State.doubtful, State.doubtful]);
   expect(member.core.ctx.counters.verdictsLost).toBe(2);
   expect([...member.core.member.state.windows.get(0)!.doubts.values()].every((doubt) => doubt.verdictLost)).toBe(true);
+});
+
+test("R10: with a verdict outstanding at a new lease number it is the same", () => {
+  const member = asking(1);
+  member.now += 3_500;
+  member.tick(); // the lease is over; a heartbeat goes
+  member.core.member.state.lease.sent(99, member.now);
+  member.say({ kind: "ack", epoch: 1, number: 99, leaseMs: 3_000 });
+  const doubt = member.core.member.state.windows.get(0)!.doubts.get(0)!;
+  expect(doubt.verdictLost).toBe(true);
+  expect(member.core.ctx.counters.verdictsLost).toBe(1);
 });
 
 test("R10: the answers of a broken link are not waited for", () => {

@@ -96,6 +96,7 @@ test("R12: a node that is cut off aborts its handlers when lease and grace are o
   member.tick();
   expect(member.all("abort-all")).toEqual([]);
   member.tick(1);
+  expect(member.all("abort-all")).toHaveLength(1);
   member.tick(500);
   expect(member.all("abort-all")).toHaveLength(1);
 });

@@ -11,7 +11,7 @@ import {
 import { State } from "../../src/core/member/window.ts";
 import { OneLeader } from "./one-leader.ts";
 import { metadataOf, OneMember } from "./one-member.ts";
-import { claimOf, doubtsOf, factsOf, listOf, partitionReportOf, runningCell } from "./support.ts";
+import { claimOf, doubtsOf, factsOf, hashesOf, listOf, partitionReportOf, runningCell } from "./support.ts";
 
 const QUARANTINE_MS = 3_000 + 12_000 + 1_000;
 const SETTLE_MS = 2_000;
@@ -40,7 +40,7 @@ test("R15: nothing is claimed before the anchor is committed, and then only belo
   expect(claimed(member)).toEqual(Array.from({ length: ceiling }, (_, i) => i));
   member.deliver(10, 5, [], { claim: false });
   member.acknowledge();
-  member.tick(5);
+  member.tick(600);
   expect(Math.max(...claimed(member))).toBeLessThan(ceiling); // the next ceiling is on its way
   member.commitDone();
   member.acknowledge();
@@ -65,6 +65,20 @@ test("R15: the ceiling is not the maximum: every reserved offset is suspect afte
 });
 
 test("R15: no claim before the leader's answer to the partition's report", () => {
+  const member = new OneMember();
+  member.own();
+  member.epoch = 2; // a new leader: anchor and ceiling are known, where the cell stands is not
+  member.say({ kind: "admitted", epoch: 2 });
+  member.deliver(0, 10);
+  expect(member.reports.flatMap((report) => report.partitions)).toHaveLength(2);
+  member.tick(600);
+  expect(claimed(member)).toEqual([]);
+  member.inform();
+  member.tick(600);
+  expect(claimed(member)).toHaveLength(10);
+});
+
+test("R15: a fresh owner claims nothing before the leader's answer either", () => {
   const member = new OneMember();
   member.step({
     type: "assigned",
@@ -100,6 +114,9 @@ test("R15: metadata survives the round trip, fits 4,096 bytes, and what is not o
     }),
     { numRuns: 50 },
   );
+  const large = { ...{ dedupEpoch: 1, topicGeneration: 1, epoch: 1, from: 0, ceiling: 1, leaderEpoch: 0 } };
+  const finals = new Uint8Array(BITMAP_BYTES_MAX + 400).fill(255);
+  expect(formatMetadata({ ...large, clusterUuid: "u", finals }).length).toBeLessThanOrEqual(METADATA_BYTES_MAX);
   for (const text of ["v1|1|1|u|1|0|0|0|###", "v2|1|1|u|1|0|0|0|", "v1|1|1|u|x|0|0|0|", "v1|1|1|u|1|0|0|0"])
     expect(parseMetadata(text)).toBeNull();
 });
@@ -198,6 +215,8 @@ test("R15: after an unclean start what lies below the ceiling is suspect, unless
   ]);
   expect(ask(leader, 5)).toBe("executed");
   expect(ask(leader, 4)).toBe("wait");
+  // Every suspect is an entry, asked for or not: so that it outlives this leader.
+  expect(leader.entry(6)).toMatchObject({ phase: Phase.executing, holder: "", dirty: true });
 });
 
 test("R15: suspects are adopted when the quarantine since the activation is over", () => {
@@ -259,6 +278,7 @@ test("R15: a task id of its own waits until every suspect has its hash, then fin
   for (const offset of [3, 4, 6]) ask(leader, offset);
   expect(ask(leader, 12, "pay-7")).toBe("wait"); // 7 was not asked for yet
   ask(leader, 7, "pay-8");
+  leader.report("m/1", { finished: [factsOf(Phase.dropped, [5], { hashes: hashesOf([5]) })] }); // final by the bitmap
   expect(ask(leader, 12, "pay-7")).toBe("granted");
   expect(ask(leader, 13, "pay-8")).toBe("wait"); // 7 may run until its quarantine is over
   later(leader, QUARANTINE_MS + SETTLE_MS);
@@ -332,6 +352,7 @@ test("R15: after an election an owner reports only what a commit has shown to be
   member.commitDone();
   member.tick(500);
   expect(reports()).toHaveLength(2);
+  expect(claimed(member)).toEqual([0, 1]); // of the old epoch: the new leader has not answered the report yet
 });
 
 test("R15: the answer to a commit of the old epoch shows nothing", () => {

@@ -207,6 +207,7 @@ test("R22: what the table still gives to a drained member is asked back first", 
   leader.acknowledge("n/1");
   leader.acknowledge("m/1", drained);
   leader.tick();
+  leader.tick();
   expect(leader.last("write-in-sync").incarnations).toEqual(["L/1", "n/1"]);
 });
 
@@ -242,6 +243,28 @@ test("R22: the clean mark is written only when nothing would be forgotten", () =
   };
   expect(cleanMark(true)).toBe(true);
   expect(cleanMark(false)).toBe(false); // an executed task above W: a clean start would run it again
+});
+
+test("R22: the clean mark waits for what drained members have to give back", () => {
+  const leader = new OneLeader().activate("m/1");
+  leader.own("m/1");
+  leader.claim("m/1", claimOf(1, [0]));
+  leader.step({ type: "group-left" });
+  const drained = { draining: true, runsNothing: true };
+  leader.acknowledge("m/1", drained);
+  leader.step({ type: "drain" });
+  const writes = leader.all("write-watermarks").length;
+  for (let i = 0; i < 4; i++) {
+    leader.tick(500);
+    leader.acknowledge("m/1", drained);
+  }
+  expect(leader.all("write-watermarks")).toHaveLength(writes);
+  leader.answer("m/1", "refused");
+  for (let i = 0; i < 4; i++) {
+    leader.acknowledge("m/1", drained);
+    leader.tick(100);
+  }
+  expect(leader.last("write-watermarks").clean).toBe(true);
 });
 
 test("R22: drainTimeoutMs ends it", () => {

@@ -34,6 +34,15 @@ function of(file: string, test: string, rows: readonly Row[]): Mutation[] {
 
 const epochs = "r01-r02-epochs.test.ts";
 const inSync = "r03-in-sync.test.ts";
+const activation = "r04-r05-activation.test.ts";
+const settle = "r06-settle.test.ts";
+const watermark = "r07-watermark.test.ts";
+const starts = "r08-r11-starts.test.ts";
+const quarantine = "r12-r13-quarantine.test.ts";
+const commits = "r14-commits.test.ts";
+const cold = "r15-cold-start.test.ts";
+const lease = "r16-r19-lease.test.ts";
+const outcomes = "r20-r24-outcomes.test.ts";
 
 export const mutations: readonly Mutation[] = [
   ...of("node.ts", epochs, [
@@ -137,8 +146,8 @@ export const mutations: readonly Mutation[] = [
     ],
     [
       "r3-replaced",
-      "        next = leader.withMember(next, peer.incarnation);\n  }\n  if (sameSet",
-      "        next = [];\n  }\n  if (sameSet",
+      "let next: Incarnation[] = stay;",
+      "let next: Incarnation[] = stay.length < minInSync ? [...leader.inSync] : stay;",
       "R3: a dead member is replaced in the same write by a synchronised joiner",
     ],
     [
@@ -184,6 +193,1131 @@ export const mutations: readonly Mutation[] = [
       "if (peer === undefined || peer.connection !== connection) return;\n    switch",
       "if (peer === undefined) return;\n    switch",
       "R3: acknowledgements of an old connection are ignored",
+    ],
+  ]),
+
+  ...of("leader/activation.ts", activation, [
+    [
+      "r4-merge-first",
+      "if (leader.lastSet.length === 0 || this.#everyoneMerged()) {",
+      "if (leader.lastSet.length === 0 || this.#anyMerged()) {",
+      "R4: merge the last set, push to the new one, write it, and only then vote",
+    ],
+    [
+      "r4-push-first",
+      '?.standing === "synced")) {',
+      '?.standing !== "attached")) {',
+      "R4: merge the last set, push to the new one, write it, and only then vote",
+    ],
+    [
+      "r4-resigns",
+      "if (someoneRegistered && now - this.#noLeaderSince < leader.ctx.settings.uncleanStartAfterMs) {",
+      "if (false) {",
+      "R4: a leader that reaches no member of the last set resigns while one is registered",
+    ],
+    [
+      "r4-conflict-version",
+      "    leader.inSyncVersion = inSync.version;\n    this.phase",
+      "    this.phase",
+      "R4: on a conflict it begins again from the record that it finds",
+    ],
+    [
+      "r4-conflict-set",
+      "    leader.pendingSet = null;\n    leader.lastSet = inSync.incarnations;",
+      "    leader.pendingSet = null;",
+      "R4: on a conflict it begins again from the record that it finds",
+    ],
+    [
+      "r4-too-few",
+      "if (reachable.length < minInSync || patient) {",
+      "if (patient) {",
+      "R4: fewer reachable nodes than minInSync: it waits, and says for whom",
+    ],
+    [
+      "r5-asks-the-last-set",
+      "      if (!leader.lastSet.includes(peer.incarnation)) continue;\n",
+      "",
+      "R5: a node outside the last set tells no entries, asked or not",
+    ],
+    [
+      "r5-own-state",
+      "else leader.replica.clear();",
+      "",
+      "R5: who wins outside the last set begins without its own table",
+    ],
+    [
+      "r5-replace",
+      "const replace = !(peer.merged && leader.lastSet.includes(peer.incarnation));",
+      "const replace = false;",
+      "R5: the active leader's push replaces what a joiner has, the merge's push adds",
+    ],
+    [
+      "r5-lost-its-state",
+      "peer.connection === SELF || peer.merged || peer.stateEpoch === 0 ||",
+      "peer.connection === SELF || peer.merged ||",
+      "R5: a member of the last set that lost its state tells nothing either",
+    ],
+  ]),
+  ...of("leader/leader.ts", activation, [
+    [
+      "r4-unknown-is-written",
+      "this.activation.reread();",
+      "this.#setKnown(version, now);",
+      "R4: an unknown outcome is read again; it votes when the write is known",
+    ],
+    [
+      "r5-chunk-of-outsider",
+      "if (!this.state.lastSet.includes(peer.incarnation) || peer.stateEpoch === 0) return; // R5",
+      "",
+      "R5: a node outside the last set tells no entries, asked or not",
+    ],
+    [
+      "r5-facts-of-outsider",
+      "for (const batch of report.finished) factsReported(",
+      "if (leader.inSync.includes(peer.incarnation)) for (const batch of report.finished) factsReported(",
+      "R5: what a node outside the set executes or executed is a fact all the same",
+    ],
+  ]),
+  ...of("node.ts", activation, [
+    [
+      "r4-outsider-waits",
+      "const unequal = inSync.incarnations.length > 0 && !informed ? leaseMs : 0;",
+      "const unequal = 0;",
+      "R4: candidates outside the last set, or without its state, wait a lease before they compete",
+    ],
+    [
+      "r4-stays-out",
+      "this.#competeNotBefore = now + 2 * leaseMs + electionBackoffMs * this.ctx.random();",
+      "",
+      "R4: after a resignation it stays out of the next election for a while",
+    ],
+    ["r5-half-merged", "if (!complete) this.replica.appliedEpoch = 0;", "", "R5: a half merged state is nobody's"],
+  ]),
+  ...of("leader/partitions.ts", activation, [
+    [
+      "r5-executing-fact",
+      "if (known && (isFinalPhase(table.phaseOf(offset)) || !table.isFree(offset))) continue;",
+      "",
+      "R5: an executing fact takes no entry from its holder, and a final phase stays",
+    ],
+  ]),
+  ...of("leader/settle.ts", settle, [
+    [
+      "r6-committed",
+      "results[i] = offset >= table.from ? Verdict.committed : Verdict.refused;",
+      "results[i] = Verdict.granted;",
+      "R6: step 1: what lies in [from, W) is committed, whatever anybody asks",
+    ],
+    [
+      "r6-final",
+      "if (own !== null && isFinalPhase(own.phase)) return Verdict.executed; // step 2",
+      "",
+      "R6: step 2: a final entry is dropped and committed",
+    ],
+    [
+      "r6-own-anew",
+      "if (!free && table.holderOf(offset) !== peer.incarnation) return false;",
+      "if (!free) return false;",
+      "R6: step 3: the asker's own unstarted grant is given anew, under a new sequence",
+    ],
+    [
+      "r6-own-unknown",
+      "if (page.ranUnknown[i] !== 1) {",
+      "if (page.ranUnknown[i] !== 2) {",
+      "R6: step 3: the asker's own run that ended unknown is an adoption, not before effectSettleMs",
+    ],
+    [
+      "r6-own-settles",
+      "if (now < since + leader.ctx.topic(pid).effectSettleMs) return Verdict.wait;",
+      "",
+      "R6: step 3: the asker's own run that ended unknown is an adoption, not before effectSettleMs",
+    ],
+    [
+      "r6-own-dirty",
+      "if (!own.dirty) return Verdict.granted;",
+      "return Verdict.granted;",
+      "R6: step 3: an unstarted adoption is given anew as an adoption, so that its check runs again",
+    ],
+    [
+      "r6-claim-adopts",
+      "if (isFinalPhase(phase) || table.isDirty(offset)) return false;",
+      "if (isFinalPhase(phase)) return false;",
+      "R6: step 3: an unstarted adoption is given anew as an adoption, so that its check runs again",
+    ],
+    [
+      "r6-full-id",
+      "if (known !== undefined && known.taskId !== id) continue; // another task: no evidence",
+      "",
+      "R6: step 4: an equal hash alone drops nothing",
+    ],
+    [
+      "r6-executor-gone",
+      "if (known === undefined) continue; // its executor is gone: no exact evidence, the check answers",
+      "if (known === undefined) return Verdict.executed;",
+      "R6: step 4: an executor that is gone is no exact evidence: the check answers",
+    ],
+    [
+      "r6-index-asked",
+      "return conflicts(page, i, known) ? Verdict.conflict : Verdict.executed;",
+      "continue;",
+      "R6: step 4: a record whose task id was executed in another record is dropped, on the full id",
+    ],
+    [
+      "r6-moved",
+      "const moved = leader.facts(ref.pid).owner !== entry.holder;",
+      "const moved = true;",
+      "R6: step 4: the same task id while another record of it is held: wait; revoked only when its owner lost it",
+    ],
+    [
+      "r6-conflict",
+      "return conflicts(page, i, known) ? Verdict.conflict : Verdict.executed;",
+      "return Verdict.executed;",
+      "R6: step 4: the same task id with another payload is a conflict",
+    ],
+    [
+      "r6-key-bit",
+      "const dirty = equalId || (seen && id !== null);",
+      "const dirty = equalId || seen;",
+      "R6: step 5: a Bloom bit says nothing about a delivery key, and makes an adoption of a task id",
+    ],
+    [
+      "r6-id-bit",
+      "const dirty = equalId || (seen && id !== null);",
+      "const dirty = equalId;",
+      "R6: step 5: a Bloom bit says nothing about a delivery key, and makes an adoption of a task id",
+    ],
+    [
+      "r6-marks-others",
+      "if (!leader.index.hasOther(hi, lo, pid, offset)) return stamp;",
+      "return stamp;",
+      "R6: giving a task marks every other entry of its hash dirty",
+    ],
+    [
+      "r6-shares-its-id",
+      "if (free && leader.index.hasOther(hi, lo, pid, offset)) return false;",
+      "",
+      "R6: a free and clean entry that shares its id with another is not given to a claim",
+    ],
+    [
+      "r6-exclusive",
+      'if (own.holder === "") return null;\n  return settleOther',
+      "return null;\n  return settleOther",
+      "R6: a doubt is given exclusively: the second asker waits",
+    ],
+    [
+      "r6-waits-for-revoke",
+      'if (own.holder === "") return null;\n  return settleOther',
+      "return null;\n  return settleOther",
+      "R6: step 3: another's entry: the asker waits, the holder is told to give it back, and only then it is free",
+    ],
+  ]),
+  ...of("leader/state.ts", settle, [
+    [
+      "r6-keeps-dirty",
+      "const dirty = entry.dirty || change.dirty;",
+      "const dirty = change.dirty;",
+      "R6: a release keeps dirty and the counts; only a final phase clears dirty",
+    ],
+    [
+      "r6-told",
+      "if (this.waiters.size > 0 && (isFinalPhase(phase) || (flags & FREE_FLAG) !== 0)) this.#wake(",
+      "if (false) this.#wake(",
+      "R6: step 3: running means wait, and the end is told to who waits",
+    ],
+  ]),
+  ...of("leader/questions.ts", settle, [
+    [
+      "r6-unknown-settles",
+      "if (now < since + leader.ctx.topic(pid).effectSettleMs) return;",
+      "",
+      "R6: step 3: a holder whose run ended unknown leaves a dirty entry, after effectSettleMs",
+    ],
+  ]),
+  ...of("leader/release.ts", settle, [
+    [
+      "r6-validated",
+      "if (table.stampOf(offset) === stamp && table.holderOf(offset) === what.peer) valid.push(given);",
+      "if (true) valid.push(given);",
+      "R6: a verdict is validated again when it is released",
+    ],
+  ]),
+  ...of("leader/partitions.ts", settle, [
+    [
+      "r6-union",
+      "entry.stamp !== entries.firstStamp + index",
+      "true",
+      "R6: the union: a member's filter that knew a fresh task takes the grant back",
+    ],
+  ]),
+  ...of("node.ts", settle, [
+    [
+      "r6-resend",
+      "if (delta.epoch !== replica.appliedEpoch || delta.seq <= replica.appliedSeq) return;",
+      "if (delta.epoch !== replica.appliedEpoch) return;\n    replica.appliedSeq = delta.seq - 1;",
+      "R6: the union: a member tests what was fresh at the leader, once",
+    ],
+  ]),
+  ...of("leader/settle.ts", watermark, [
+    [
+      "r7-below-from",
+      "results[i] = offset >= table.from ? Verdict.committed : Verdict.refused;",
+      "results[i] = Verdict.committed;",
+      "R7: a first start begins at the position: from and W, replicated before they are told",
+    ],
+  ]),
+  ...of("leader/partitions.ts", watermark, [
+    [
+      "r7-takeover",
+      'if (report.hadCommit && !report.ours && leader.ctx.settings.startAt !== "committed") {',
+      "if (false) {",
+      "R7: a group that was somebody else's is taken over only when that is asked for",
+    ],
+    [
+      "r7-held-first",
+      "if (waitsForHeld(leader, questions, pid, table, now)) continue;",
+      "",
+      "R7: a foreign commit ahead of W begins the partition anew once every held entry has ended",
+    ],
+    [
+      "r7-below-from-stops",
+      "if (report.position < table.from) {",
+      "if (false) {",
+      "R7: a position below from stops the partition with an alarm",
+    ],
+    [
+      "r7-same-from",
+      "const ours = report.ours && report.from === table.from;",
+      "const ours = report.ours;",
+      "R7: a new owner raises W only from our own commit of the same from",
+    ],
+  ]),
+  ...of("leader/state.ts", watermark, [
+    [
+      "r7-never-falls",
+      "if (watermark <= table.watermark) return;",
+      "",
+      "R7: W rises by acknowledged commits only, never falls, and is told when it is replicated",
+    ],
+  ]),
+  ...of("member/intake.ts", watermark, [
+    [
+      "r7-redelivered",
+      "if (offset < window.watermark && window.infoKnown) settleBelowWatermark(",
+      "if (false) settleBelowWatermark(",
+      "R7: what is fetched again below W is dropped, and nothing above it",
+    ],
+  ]),
+  ...of("table.ts", watermark, [
+    [
+      "r7-entries-above",
+      "    this.from = from;\n  }",
+      "    this.from = from;\n    this.top = from;\n  }",
+      "R7: a foreign commit ahead of W begins the partition anew once every held entry has ended",
+    ],
+  ]),
+  ...of("member/intake.ts", starts, [
+    ["r8-joins", "window.set(offset, task.state as State);", "", "R8: a redelivery of what runs here joins it"],
+    [
+      "r8-executed-here",
+      "window.set(offset, task.state as State);",
+      "",
+      "R8: a redelivery of what was executed here is not asked for again",
+    ],
+    [
+      "r8-long-task",
+      "window.set(offset, task.state as State);",
+      "",
+      "R8: in a cell that rebalances all the time a long task runs once",
+    ],
+  ]),
+  ...of("member/state.ts", starts, [
+    [
+      "r8-discarded",
+      "if (state === State.absent || (isUnstarted(state) && attempts === 0 && !ranUnknown)) continue;",
+      "if (state === State.absent) continue;",
+      "R8: every unstarted copy is discarded at the barrier and asks again when it is redelivered",
+    ],
+    [
+      "r9-lease",
+      "return this.admitted && !this.barrier && !this.draining && this.lease.valid(now) && now < this.watchdogUntil;",
+      "return this.admitted && !this.barrier && !this.draining && now < this.watchdogUntil;",
+      "R9: nothing starts when the lease is over",
+    ],
+    [
+      "r9-attempt-lease",
+      "return this.admitted && !this.barrier && !this.draining && this.lease.valid(now) && now < this.watchdogUntil;",
+      "return this.admitted && !this.barrier && !this.draining && now < this.watchdogUntil;",
+      "R9: the start check is made before every attempt",
+    ],
+    [
+      "r9-watchdog",
+      "return this.admitted && !this.barrier && !this.draining && this.lease.valid(now) && now < this.watchdogUntil;",
+      "return this.admitted && !this.barrier && !this.draining && this.lease.valid(now);",
+      "R9: nothing starts without a recent answer of the watchdog",
+    ],
+    [
+      "r9-barrier",
+      "return this.admitted && !this.barrier && !this.draining && this.lease.valid(now) && now < this.watchdogUntil;",
+      "return this.admitted && !this.draining && this.lease.valid(now) && now < this.watchdogUntil;",
+      "R9: nothing starts while a join is under way",
+    ],
+    [
+      "r10-held",
+      "        if (state === State.granted) {\n          window.hold(at);",
+      "        if (state === State.granted) {",
+      "R10: a higher epoch voids every unstarted grant; what runs goes on",
+    ],
+    [
+      "r10-adopted",
+      "} else if (state === State.adopted) {\n          this.doubt(window, at, now, {});",
+      "} else if (state === State.adopted) {",
+      "R10: an unstarted adoption goes back to doubt, and its check is void",
+    ],
+    [
+      "r10-asked",
+      "} else if (state === State.asked) {\n          this.doubt(window, at, now, { verdictLost: true });",
+      "} else if (state === State.asked) {\n          this.doubt(window, at, now, {});",
+      "R10: with a verdict outstanding at a new lease number it is the same",
+    ],
+    [
+      "r10-link",
+      "if (window.stateOf(offset) !== State.asked) continue;\n        this.doubt(window, offset, now, { verdictLost: true });",
+      "if (window.stateOf(offset) !== State.asked) continue;",
+      "R10: the answers of a broken link are not waited for",
+    ],
+    [
+      "r10-in-a-cell",
+      "if (window.stateOf(offset) !== State.asked) continue;\n        this.doubt(window, offset, now, { verdictLost: true });",
+      "if (window.stateOf(offset) !== State.asked) continue;",
+      "R10: a task whose verdict was outstanding is doubtful, and for that alone is never checked",
+    ],
+  ]),
+  ...of("member/claims.ts", starts, [
+    [
+      "r9-ownership",
+      "    window.ownership !== batch.ownership ||\n    outstanding.pid",
+      "    outstanding.pid",
+      "R9: a verdict for an ownership that is over is ignored",
+    ],
+    [
+      "r11-refused-through",
+      "if (stamp > 0 && stamp <= (state.refusedThrough.get(window.pid) ?? 0)) {",
+      "if (false) {",
+      "R11: verdicts up to the refused sequence are ignored, those above it count",
+    ],
+  ]),
+  ...of("member/member.ts", starts, [
+    [
+      "r9-new-lease",
+      '=== "new") {\n          state.voidUnstarted(now);',
+      '=== "new") {',
+      "R9: a renewal after the old lease ended is a new lease: old grants are not startable",
+    ],
+    ["r11-new-epoch", "    state.refusedThrough.clear();\n", "", "R11: a new epoch counts its sequences anew"],
+  ]),
+  ...of("member/lease.ts", starts, [
+    [
+      "r9-number",
+      '    if (was) return "renewed";\n',
+      '    if (this.number > 0) return "renewed";\n',
+      "R9: a lease number rises only when the old lease had ended",
+    ],
+  ]),
+  ...of("member/answers.ts", starts, [
+    [
+      "r11-gone-at-once",
+      "if (current === State.granted) window.hold(offset);",
+      "if (current === State.granted) {\n  }",
+      "R11: a revoke is refused unless the task runs, and the grant is gone in the same step",
+    ],
+    [
+      "r11-not-known",
+      'return { ...blank(item), status: item.revoke ? "refused" : "absent" };',
+      'return { ...blank(item), status: "absent" };',
+      "R11: what a node does not know it refuses as well",
+    ],
+    [
+      "r11-unknown",
+      'return ranUnknown ? "unknown" : null;',
+      "return null;",
+      "R11: a task that ended unknown here is said to be unknown, revoked or not",
+    ],
+  ]),
+  ...of("leader/questions.ts", quarantine, [
+    [
+      "r12-quarantine",
+      "now >= heard + leaseMs + isolationGraceMs + quarantineMarginMs + leader.ctx.topic(pid).effectSettleMs;",
+      "now >= heard + leaseMs + isolationGraceMs + leader.ctx.topic(pid).effectSettleMs;",
+      "R12: an unreachable holder is waited for: lease, grace and margin from its last frame, then the settle time",
+    ],
+    [
+      "r12-proof-settles",
+      "const proven = provenAt !== undefined && now >= provenAt + leader.ctx.topic(pid).effectSettleMs;",
+      "const proven = provenAt !== undefined;",
+      "R12: a proven death is believed when its effects have settled",
+    ],
+    [
+      "r12-member-node",
+      "const proven = provenAt !== undefined && now >= provenAt + leader.ctx.topic(pid).effectSettleMs;",
+      "const proven = !leader.registered.has(incarnation);",
+      "R12: a member node that is gone proves nothing",
+    ],
+    [
+      "r12-activation",
+      "const heard = Math.max(leader.lastFrame.get(incarnation) ?? -Infinity, leader.activatedAt);",
+      "const heard = leader.lastFrame.get(incarnation) ?? -Infinity;",
+      "R12: for who was never heard in this epoch the time counts from the activation",
+    ],
+    [
+      "r12-comes-back",
+      "if (leader.connected(holder)) {",
+      'if (holder === "") {',
+      "R12: a holder that comes back is asked, whatever time has passed",
+    ],
+    [
+      "r12-partitioned",
+      "const heard = Math.max(leader.lastFrame.get(incarnation) ?? -Infinity, leader.activatedAt);",
+      "const heard = -Infinity;",
+      "R12: a task whose executor is partitioned away runs again only after the executor was stopped",
+    ],
+  ]),
+  ...of("member/member.ts", quarantine, [
+    [
+      "r12-aborts",
+      "now >= this.isolationDeadline",
+      "now >= this.isolationDeadline + 1",
+      "R12: a node that is cut off aborts its handlers when lease and grace are over, once",
+    ],
+    [
+      "r12-whatever-epoch",
+      "return this.state.lease.lastUntil + this.#ctx.settings.isolationGraceMs;",
+      "return this.state.lease.until + this.#ctx.settings.isolationGraceMs;",
+      "R12: neither an election nor a lost epoch makes a cut off node live longer",
+    ],
+    [
+      "r13-all-the-time",
+      "const finished = active ? [...facts, ...state.takeFinished()] : [];",
+      "const finished = facts;",
+      "R13: executed tasks are reported all the time, not only when a commit fails",
+    ],
+  ]),
+  ...of("member/state.ts", quarantine, [
+    [
+      "r13-kept",
+      "if (offset < watermark && (isFinal(task.state) || isUnstarted(task.state))) tasks.delete(offset);",
+      "tasks.delete(offset);",
+      "R13: an executed task is kept until the leader's W has passed it, also when the partition moved away",
+    ],
+  ]),
+  ...of("member/starts.ts", quarantine, [
+    [
+      "r13-elsewhere",
+      "    state.report(pid, offset, State.executed);\n",
+      "",
+      "R13: what ends while the partition is another's is reported",
+    ],
+  ]),
+  ...of("member/intake.ts", commits, [
+    [
+      "r14-continuous",
+      "if (batch.fetchedFrom !== window.fetchPosition) {",
+      "if (batch.fetchedFrom > window.fetchPosition + 100) {",
+      "R14: a batch that does not continue the fetch position is discarded and the position set back",
+    ],
+    [
+      "r14-old-batch",
+      "if (window === undefined || window.ownership !== batch.ownership || state.barrier) {",
+      "if (window === undefined || state.barrier) {",
+      "R14: a batch of an ownership that is over is discarded",
+    ],
+    [
+      "r14-positioned",
+      "position: window.fetchPosition, paused: window.paused };",
+      "position: 0, paused: window.paused };",
+      "R14: after a join every partition is positioned at what the group has committed",
+    ],
+    [
+      "r14-settled-late",
+      "    window.add(offset, hashes[2 * i]!, hashes[2 * i + 1]!, id, payloadHi, payloadLo);\n",
+      "    window.add(offset, hashes[2 * i]!, hashes[2 * i + 1]!, id, payloadHi, payloadLo);\n    if (offset < window.watermark && window.infoKnown) settleBelowWatermark(state, window, offset, now);\n",
+      "R14: a batch is in the window before any of it is settled",
+    ],
+    [
+      "r14-barrier-missed",
+      "if (state.windows.size > 0) state.retainAll();",
+      "state.windows.clear();",
+      "R14: a join whose barrier did not get through keeps what runs",
+    ],
+  ]),
+  ...of("member/window.ts", commits, [
+    [
+      "r14-gaps",
+      "if (state !== State.absent && state < State.executed) break;",
+      "if (state < State.executed) break;",
+      "R14: the committable position is the first unfinished delivered record, over gaps of any length",
+    ],
+  ]),
+  ...of("member/commits.ts", commits, [
+    [
+      "r14-one-in-flight",
+      'if (this.#inFlight !== null || this.#generationOver || this.#barrier || this.#state.group !== "in") return;',
+      'if (this.#generationOver || this.#barrier || this.#state.group !== "in") return;',
+      "R14: one commit is in flight at a time, in the group generation of its records",
+    ],
+    [
+      "r14-told-after",
+      "sent.push({ pid: window.pid, ownership: window.ownership, position, ceiling, anchors });",
+      "sent.push({ pid: window.pid, ownership: window.ownership, position, ceiling, anchors });\n      state.commitNotes.push({ pid: window.pid, ownership: window.ownership, generation: 1, position });",
+      "R14: W is told after the acknowledged commit, not before",
+    ],
+    [
+      "r14-refused",
+      "this.#generationOver = true;",
+      "",
+      "R14: after a refused commit nothing more is committed in that generation",
+    ],
+    [
+      "r14-unknown",
+      'if (outcome === "committed") this.#committed(',
+      'if (outcome !== "refused") this.#committed(',
+      "R14: a commit whose outcome is unknown is made again in the same generation",
+    ],
+    [
+      "r14-last-commit",
+      'if (this.#barrier && !inFlight.last && outcome === "committed") this.#commit(now, true);',
+      "",
+      "R14: the barrier before a join: the commit in flight ends, a last one is made, and only then it is through",
+    ],
+  ]),
+  ...of("member/claims.ts", cold, [
+    [
+      "r15-below-ceiling",
+      "const end = Math.min(window.fetchPosition, window.ceilingAcked);",
+      "const end = window.fetchPosition;",
+      "R15: nothing is claimed before the anchor is committed, and then only below the acknowledged ceiling",
+    ],
+    [
+      "r15-ceiling-top",
+      "window.ceilingFloor = Math.max(window.ceilingFloor, info.top);",
+      "",
+      "R15: the ceiling never falls: not below the one that was read, nor below what the leader knows",
+    ],
+    [
+      "r15-report-first",
+      'return window.anchored && window.infoKnown && window.stopped === "" && window.held > 0;',
+      'return window.anchored && window.stopped === "" && window.held > 0;',
+      "R15: no claim before the leader's answer to the partition's report",
+    ],
+  ]),
+  ...of("member/commits.ts", cold, [
+    [
+      "r15-ceiling-read",
+      "return Math.max(wanted, window.ceilingFloor, position);",
+      "return Math.max(wanted, position);",
+      "R15: the ceiling never falls: not below the one that was read, nor below what the leader knows",
+    ],
+    [
+      "r15-not-the-maximum",
+      "const wanted = Math.min(position + spanMax, arriving);",
+      "const wanted = position + spanMax;",
+      "R15: the ceiling is not the maximum: every reserved offset is suspect after a crash",
+    ],
+    [
+      "r15-bitmap",
+      "finals: window.finalsAbove(position, BITMAP_BYTES_MAX),",
+      "finals: new Uint8Array(0),",
+      "R15: commits carry the bitmap of what is final above the position",
+    ],
+    [
+      "r15-old-answer",
+      'if (outcome === "committed" && inFlight.epoch === this.#state.epoch) window.confirmed = true;',
+      'if (outcome === "committed") window.confirmed = true;',
+      "R15: the answer to a commit of the old epoch shows nothing",
+    ],
+  ]),
+  ...of("member/metadata.ts", cold, [
+    [
+      "r15-metadata-fits",
+      "const finals = metadata.finals.subarray(0, BITMAP_BYTES_MAX);",
+      "const { finals } = metadata;",
+      "R15: metadata survives the round trip, fits 4,096 bytes, and what is not ours is nothing",
+    ],
+  ]),
+  ...of("member/window.ts", cold, [
+    [
+      "r15-keeps-bits",
+      "return bitAt(this.readFinals, offset - this.readPosition);",
+      "return false;",
+      "R15: a new owner takes final bits for what they are, and keeps those of what it has not fetched",
+    ],
+    [
+      "r15-shown",
+      "this.confirmed = !(this.anchored || this.ours);",
+      "this.confirmed = true;",
+      "R15: after an election an owner reports only what a commit has shown to be its own still",
+    ],
+  ]),
+  ...of("leader/activation.ts", cold, [
+    [
+      "r15-clean-mark",
+      'this.phase = "marking"; // the clean mark goes before the first vote (R15b)',
+      'this.phase = "marking";\n      this.marked();',
+      "R15: the clean mark is taken away before the first vote, and W is written all the time",
+    ],
+    [
+      "r15-persisted",
+      "if (table.from < 0) leader.persisted.set(pid, { pid, from, watermark });",
+      "if (table.from < 0) table.restartAt(from);",
+      "R15: a partition that no table knows is suspect under any leader",
+    ],
+  ]),
+  ...of("leader/state.ts", cold, [
+    [
+      "r15-rows-kept",
+      "for (const row of this.persisted.values()) if (!known.has(row.pid)) rows.push(row);",
+      "",
+      "R15: what the coordinator keeps of a partition stays there until its owner has reported",
+    ],
+  ]),
+  ...of("leader/suspects.ts", cold, [
+    [
+      "r15-first-start",
+      "if (stored === undefined && !report.ours) return null;\n  let gone = false;",
+      "let gone = true;",
+      "R15: at a first start nothing is suspect",
+    ],
+    [
+      "r15-suspects",
+      "for (let offset = table.watermark; offset < lost.ceiling; offset++) {",
+      "for (let offset = table.watermark; offset < 0; offset++) {",
+      "R15: after an unclean start what lies below the ceiling is suspect, unless it has a final bit",
+    ],
+    [
+      "r15-final-bits",
+      "const bits = report.ours ? report.finals : NO_BITS;",
+      "const bits = NO_BITS;",
+      "R15: after an unclean start what lies below the ceiling is suspect, unless it has a final bit",
+    ],
+    [
+      "r15-quarantine",
+      "if (now >= leader.activatedAt + leaseMs + isolationGraceMs + quarantineMarginMs + settleMs) return true;",
+      "return true;",
+      "R15: suspects are adopted when the quarantine since the activation is over",
+    ],
+    [
+      "r15-all-dead",
+      "return leader.lastSet.every((incarnation) => {",
+      "return leader.lastSet.some((incarnation) => {",
+      "R15: suspects are adopted earlier when every incarnation of the last set is proven dead",
+    ],
+    [
+      "r15-all-heard",
+      "for (const peer of leader.peers.values()) if (!peer.factsComplete) return false;",
+      "",
+      "R15: every node is heard before a suspect is adopted",
+    ],
+    [
+      "r15-log-end",
+      "gone ? report.logEnd : report.ceiling",
+      "report.ceiling",
+      "R15: a commit that is not ours, or older than W, makes everything up to the log's end suspect",
+    ],
+    [
+      "r15-clean-start",
+      "if (lost.clean) return;",
+      "",
+      "R15: after a clean start at the position that was left nothing is suspect",
+    ],
+    [
+      "r15-other-position",
+      "clean: leader.startedClean && report.ours && report.position === table.watermark,",
+      "clean: leader.startedClean,",
+      "R15: after a clean stop another position is an unclean start",
+    ],
+    [
+      "r15-named",
+      "if (!leader.uncleanStart || leader.suspectsNamed) return false;",
+      "return false;",
+      "R15: a task id of its own waits until every suspect has its hash, then finds it",
+    ],
+    [
+      "r15-unreported",
+      "if (unreported(leader)) return true;",
+      "",
+      "R15: a task id of its own waits for partitions that nobody has reported",
+    ],
+    [
+      "r15-inherited",
+      "      leader.uncleanStart = true;\n    }\n  }\n}",
+      "    }\n  }\n}",
+      "R15: suspects outlive the leader that found them",
+    ],
+    [
+      "r15-power-loss",
+      "if (lost.clean) return;",
+      "if (lost.clean || leader.epoch > 0) return;",
+      "R15: after a power loss every offset that was granted is checked, and runs once",
+    ],
+  ]),
+  ...of("member/member.ts", lease, [
+    [
+      "r16-pauses",
+      "setSuspended(state, !state.lease.valid(now) || !state.admitted);",
+      "",
+      "R16: fetching pauses when the lease ends, and goes on with the next one",
+    ],
+    [
+      "r16-leaves",
+      "now - lastUntil >= this.#ctx.settings.isolateAfterMs",
+      "now - state.lease.until >= this.#ctx.settings.isolateAfterMs",
+      "R16: without a leader's word for isolateAfterMs the node leaves the group, whatever the epoch",
+    ],
+    [
+      "r16-joins-again",
+      '        state.group = "out";\n',
+      "",
+      "R16: a node that left the group joins again when it is admitted",
+    ],
+  ]),
+  ...of("member/lease.ts", lease, [
+    [
+      "r17-from-sending",
+      "const until = sentAt + leaseMs;",
+      "const until = now + leaseMs;",
+      "R17: a lease runs from the moment before the report was sent",
+    ],
+    [
+      "r17-old-reports",
+      "  forgetReports(): void {\n    this.#inFlight.clear();",
+      "  forgetReports(): void {",
+      "R17: an acknowledgement of a report that was not sent on this connection gives nothing",
+    ],
+    [
+      "r17-newest",
+      "this.until = Math.max(this.until, until);",
+      "this.until = until;",
+      "R17: no order of acknowledgements makes a lease longer than the newest report allows",
+    ],
+    [
+      "r17-clocks",
+      "this.#notBeforeSent = now;",
+      "",
+      "R17: clocks that disagree end the lease until a report sent afterwards is answered",
+    ],
+  ]),
+  ...of("leader/leader.ts", lease, [
+    [
+      "r17-remaining",
+      "const leaseMs = Math.min(this.#ctx.settings.leaseMs, remaining);",
+      "const { leaseMs } = this.#ctx.settings;",
+      "R17: an acknowledgement gives no more than the leader itself has left",
+    ],
+    [
+      "r17-no-acks",
+      "if (remaining <= 0) return;",
+      "",
+      "R17: past the coordinator's deadline nothing is acknowledged, decided or released",
+    ],
+    [
+      "r17-quorum",
+      "if (live >= minInSync) {",
+      "if (true) {",
+      "R17: a leader without enough live members resigns for another that is registered",
+    ],
+    [
+      "r17-nobody-else",
+      "if (now - this.#quorumSince >= checkQuorumMs && another)",
+      "if (now - this.#quorumSince >= checkQuorumMs)",
+      "R17: with nobody else registered it goes on waiting",
+    ],
+    [
+      "r18-rotates",
+      "    this.state.builder.rotate(next);\n",
+      "",
+      "R18: the leader opens the next filter generation, and everybody opens it at the same place",
+    ],
+  ]),
+  ...of("leader/settle.ts", lease, [
+    [
+      "r18-index",
+      "leader.replica.filter.testAndAdd(hi, lo) || leader.index.hasOther(hi, lo, page.pid, offset)",
+      "leader.replica.filter.testAndAdd(hi, lo)",
+      "R18: what is still in the table is answered by its index when the filter has forgotten it",
+    ],
+  ]),
+  ...of("member/starts.ts", outcomes, [
+    [
+      "r20-policy",
+      '} else if (onUnknown === "drop" && !maybe) {',
+      '} else if (onUnknown === "drop") {',
+      "R20: without a check the task definition decides; exact evidence may drop, a Bloom bit alone never does",
+    ],
+    [
+      "r20-backs-off",
+      "doubt.checking || doubt.checkAt > now) continue;",
+      "doubt.checking) continue;",
+      "R20: a check that does not know is asked again with back-off, then the task definition decides",
+    ],
+    [
+      "r20-answers",
+      'if (answer === "executed") {',
+      'if (answer !== "unknown") {',
+      "R20: the check answers: executed is dropped, not executed starts",
+    ],
+    [
+      "r20-checked-first",
+      "if (!topic.hasCheck) {",
+      "if (true) {",
+      "R20: an adoption is never started unchecked when there is a check",
+    ],
+    [
+      "r21-concurrency",
+      "let room = state.ctx.settings.concurrency - state.running;",
+      "let room = 100;",
+      "R21: as many handlers and checks run as may",
+    ],
+    [
+      "r23-same-grant",
+      "  window.retryAt.set(offset, now + backoff * (0.5 + state.ctx.random()));\n",
+      "  window.ready.push(offset);\n",
+      "R23: an attempt that failed is made again under the same grant, after a back-off; the last one is dead",
+    ],
+    [
+      "r23-refused-write",
+      "aside.retryAt = now + 1_000;",
+      "",
+      "R23: dead is final only when the write was acknowledged; a refused write is tried again",
+    ],
+    [
+      "r23-acknowledged",
+      "    if (!acknowledged) {\n      aside.retryAt",
+      "    if (false) {\n      aside.retryAt",
+      "R23: dead is final only when the write was acknowledged; a refused write is tried again",
+    ],
+    [
+      "r23-unknown",
+      "state.doubt(window, offset, now, { ranUnknown: true });",
+      "attemptFailed(state, window, offset, now);",
+      "R23: a run that ended unknown is never a failure: it is doubted, and counted",
+    ],
+    [
+      "r23-not-the-owner",
+      'task.state = acknowledged ? (task.aside?.kind === "parked" ? State.parked : State.dead) : State.held;',
+      "task.state = State.dead;",
+      "R23: who no longer owns the partition does not write its dead record again",
+    ],
+    [
+      "r23-not-started",
+      "    case Outcome.notStarted:\n      window.hold(offset);",
+      "    case Outcome.notStarted:\n      window.attempts[window.slot(offset)]!++;\n      window.hold(offset);",
+      "R23: a start that the runner refused at the last moment was no attempt",
+    ],
+  ]),
+  ...of("member/intake.ts", outcomes, [
+    [
+      "r21-span",
+      "pausePartition(state, window);\n  } else if (state.doubtCount",
+      "} else if (state.doubtCount",
+      "R21: a partition pauses at its span and at the doubts of the node, and says so",
+    ],
+  ]),
+  ...of("leader/settle.ts", outcomes, [
+    [
+      "r21-slots",
+      "if (!table.fits(offset) || room <= 0) {",
+      "if (!table.fits(offset)) {",
+      "R21: at tableSlotsMax nothing more is granted, and the limit is counted",
+    ],
+    [
+      "r23-poison",
+      "if ((own?.unknownRuns ?? 0) >= leader.ctx.settings.unknownMax) return Verdict.poison;",
+      "",
+      "R23: a task whose runs ended unknown unknownMax times is parked as poison",
+    ],
+    [
+      "r23-poison-in-a-cell",
+      "if ((own?.unknownRuns ?? 0) >= leader.ctx.settings.unknownMax) return Verdict.poison;",
+      "",
+      "R23: in a cell the third unknown end parks the task, and the partition goes on",
+    ],
+    [
+      "r23-only-executed",
+      "if (!held && entry.phase !== Phase.executed) continue; // free, dropped, dead or parked: go on",
+      "if (isFinalPhase(entry.phase)) return Verdict.executed;",
+      "R23: only executed lets another record with the same task id be dropped",
+    ],
+    [
+      "r24-generation",
+      "claim.generation < facts.ownerGeneration ||",
+      "false ||",
+      "R24: claims of a group generation below the owner's are refused",
+    ],
+  ]),
+  ...of("table.ts", outcomes, [
+    [
+      "r21-window",
+      "return offset >= this.watermark && offset - this.watermark < SLOTS_MAX;",
+      "return offset >= this.watermark;",
+      "R21: an offset beyond the table's window is not granted",
+    ],
+  ]),
+  ...of("leader/state.ts", outcomes, [
+    [
+      "r21-delta-log",
+      "if (this.log.length > this.ctx.settings.deltaLogMax)",
+      "if (false)",
+      "R21: a member that fell behind the delta log gets the whole state",
+    ],
+    [
+      "r23-attempts-travel",
+      "const attempts = Math.max(entry.attempts, change.attempts ?? 0);",
+      "const { attempts } = entry;",
+      "R23: between attempts a task is unstarted: it can be revoked, and its attempts go with it",
+    ],
+  ]),
+  ...of("member/state.ts", outcomes, [
+    [
+      "r21-void-checks",
+      "if (known.checking) this.checking--; // the answer of the check under way is void",
+      "",
+      "R21: checks that an epoch made void give their places back",
+    ],
+    [
+      "r22-claims-nothing",
+      "return this.admitted && !this.barrier && !this.draining && this.lease.valid(now) && now < this.watchdogUntil;",
+      "return this.admitted && !this.barrier && this.lease.valid(now) && now < this.watchdogUntil;",
+      "R22: a draining node claims and starts nothing, finishes, commits, leaves, and says that it runs nothing more",
+    ],
+  ]),
+  ...of("leader/in-sync.ts", outcomes, [
+    [
+      "r22-large-enough",
+      "return peer.holdsNothing && leader.inSync.length > minInSync; // R22",
+      "return true;",
+      "R22: a drained member stays and acknowledges until the set without it is large enough",
+    ],
+    [
+      "r22-asked-back",
+      "return peer.holdsNothing && leader.inSync.length > minInSync; // R22",
+      "return peer.runsNothing && leader.inSync.length > minInSync;",
+      "R22: what the table still gives to a drained member is asked back first",
+    ],
+  ]),
+  ...of("node.ts", outcomes, [
+    [
+      "r22-resigns-first",
+      'this.#resign(now, "draining");',
+      "",
+      "R22: a draining leader first lets another member lead",
+    ],
+    [
+      "r22-timeout",
+      "} else if (waited >= this.ctx.settings.drainTimeoutMs) {",
+      "} else if (false) {",
+      "R22: drainTimeoutMs ends it",
+    ],
+  ]),
+  ...of("leader/leader.ts", outcomes, [
+    [
+      "r22-clean-mark",
+      "this.#writeWatermarks(nothingToForget(leader));",
+      "this.#writeWatermarks(true);",
+      "R22: the clean mark is written only when nothing would be forgotten",
+    ],
+    [
+      "r24-status",
+      "progress: [...peer.progress.values()],",
+      "progress: [],",
+      "R24: the status shows where each node stands",
+    ],
+  ]),
+  ...of("member/member.ts", outcomes, [
+    [
+      "r24-progress",
+      "progress: progress ? this.#progress() : [],",
+      "progress: [],",
+      "R24: a member tells how far it has come",
+    ],
+  ]),
+  {
+    id: "r19-compared",
+    rule: "R19",
+    file: "src/config/node-config.ts",
+    find: '    ["span", settings.uncommittedSpanMax],\n',
+    replace: "",
+    test: `test/core/${lease}`,
+    title: "R19: every setting of the core is compared in the handshake, or is a node's own affair",
+  },
+
+  ...of("leader/partitions.ts", watermark, [
+    [
+      "r7-lost-offset",
+      'leader.raiseWatermark(report.pid, table, report.position);\n    return "";',
+      'table.restartAt(report.position);\n    leader.builder.watermark(report.pid, table.from, report.position);\n    return "";',
+      "R7: offsets that the group lost and finds again run nothing twice",
+    ],
+  ]),
+  ...of("member/state.ts", quarantine, [
+    [
+      "r13-survives-leader",
+      "if (state === State.absent || (isUnstarted(state)",
+      "if (state === State.absent || isFinal(state) || (isUnstarted(state)",
+      "R13: the executor's fact survives the leader that never replicated it",
+    ],
+  ]),
+  ...of("leader/leader.ts", lease, [
+    [
+      "r17-own-tasks",
+      "const leaseMs = Math.min(this.#ctx.settings.leaseMs, remaining);",
+      "const { leaseMs } = this.#ctx.settings;",
+      "R17: a leader without the coordinator starts nothing itself",
+    ],
+  ]),
+  ...of("member/commits.ts", cold, [
+    [
+      "r15-fresh-owner",
+      "    if (anchors) window.anchored = true;\n",
+      "    window.anchored = true;\n",
+      "R15: a fresh owner claims nothing before the leader's answer either",
+    ],
+    [
+      "r15-acknowledged",
+      "window.ceilingSent = ceiling;",
+      "window.ceilingSent = ceiling;\n      window.ceilingAcked = ceiling;",
+      "R15: nothing is claimed before the anchor is committed, and then only below the acknowledged ceiling",
+    ],
+  ]),
+
+  ...of("leader/leader.ts", cold, [
+    [
+      "r15-clean-cell",
+      "this.#writeWatermarks(nothingToForget(leader));",
+      "this.#writeWatermarks(false);",
+      "R15: a clean stop and start of the whole cell checks nothing",
+    ],
+  ]),
+  ...of("leader/leader.ts", outcomes, [
+    [
+      "r22-given-back",
+      "peer.draining && peer.runsNothing && peer.holdsNothing)",
+      "peer.draining && peer.runsNothing)",
+      "R22: the clean mark waits for what drained members have to give back",
+    ],
+  ]),
+  ...of("node.ts", activation, [
+    [
+      "r5-returning",
+      "if (chunk.first && chunk.replace) this.replica.clear();",
+      "",
+      "R5: a returning leader drops its table and takes the pushed one",
+    ],
+  ]),
+  ...of("member/state.ts", starts, [
+    [
+      "r10-verdict-lost",
+      "if (window.stateOf(offset) !== State.asked) continue;\n        this.doubt(window, offset, now, { verdictLost: true });",
+      "if (window.stateOf(offset) !== State.asked) continue;\n        this.doubt(window, offset, now, {});",
+      "R10: with a verdict outstanding at an election the task is asked for as a doubt that lost its verdict",
     ],
   ]),
 ];
