@@ -5,6 +5,8 @@
  * Roles. observer: knows no leader. candidate: competes. activating: won, merges and pushes, does not vote. leader.
  * learner: receives state. member: in the in-sync set, may claim. suspended: lease over, starts and fetches nothing.
  * isolated: left the consumer group. draining: finishes and leaves. stopped: the end.
+ *
+ * Longer than most files: every event and every message comes in here, and only here roles, epochs and links change together.
  */
 import { Context } from "./context.ts";
 import type { CoreEffect, Role } from "./effects.ts";

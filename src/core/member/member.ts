@@ -1,6 +1,8 @@
 /**
  * The member: one node's work for the cell, whoever leads. It owns the windows, the lease and the reports; the node
  * (`node.ts`) tells it which leader it has. Everything it says to the leader goes through one report message, pipelined.
+ *
+ * Longer than most files: the report gathers what every part of the member has to say, and the turn is their order.
  */
 import type { Context } from "../context.ts";
 import type { CoreEvent } from "../events.ts";
