@@ -2,6 +2,8 @@
  * The leader of one epoch. It votes only when active and before the coordinator's deadline; everything that it decides
  * is replicated to the in-sync set before anybody hears of it. Deposed, it is thrown away as a whole: a new epoch
  * begins with a new one.
+ *
+ * Longer than most files: whatever a leader is told enters here, and each arm hands it to the file that decides.
  */
 import type { Context } from "../context.ts";
 import type { CoreEvent, InSyncState, WatermarksState } from "../events.ts";
@@ -448,7 +450,8 @@ export class Leader {
         if (peer.connection !== SELF) this.#dismiss(peer.incarnation, "drained", leader.activatedAt);
       return;
     }
-    if (this.#cleanStop !== "no" || !peers.every((peer) => peer.draining && peer.runsNothing && peer.holdsNothing)) return;
+    if (this.#cleanStop !== "no" || !peers.every((peer) => peer.draining && peer.runsNothing && peer.holdsNothing))
+      return;
     if (leader.inSync.some((incarnation) => !leader.peers.has(incarnation))) return;
     if (leader.pendingHead < leader.pending.length || this.#watermarksPending) return;
     this.#cleanStop = "writing";

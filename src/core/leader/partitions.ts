@@ -178,7 +178,15 @@ export function factsReported(leader: LeaderState, peer: Peer, batch: FactBatch)
       continue;
     }
     const phase = table.phaseOf(offset);
-    if (known && isFinalPhase(phase) && (phase === Phase.executed || batch.phase !== Phase.executed)) continue;
+    if (known && isFinalPhase(phase) && (phase === Phase.executed || batch.phase !== Phase.executed)) {
+      // Final by a bitmap, of a task that nobody could name (R15e): its duplicates find it from now on.
+      if (!kept) {
+        const holder = batch.phase === phase ? peer.incarnation : table.holderOf(offset);
+        const runs = table.unknownRunsOf(offset);
+        leader.change(batch.pid, table, offset, holder, phase as Phase, 0, runs, table.attemptsOf(offset), hi, lo);
+      }
+      continue;
+    }
     leader.change(
       batch.pid,
       table,

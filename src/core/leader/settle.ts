@@ -2,6 +2,8 @@
  * Settle (R6): the one procedure that answers claims and doubts, one key and one task hash at a time. Nothing here
  * waits: what cannot be decided now is answered "wait" or "doubtful" and asked again; what was decided is in the table
  * before the next question is looked at.
+ *
+ * Longer than most files: the steps of R6 are one decision, and are to be read in their order.
  */
 import type { PartitionId } from "../identity.ts";
 import {
@@ -124,7 +126,7 @@ function classify(
       if (grantsAgain(leader, peer, claim.pid, table, offset, hi, lo)) results[i] = Verdict.granted;
       continue;
     }
-    if (offset < facts.suspectEnd || leader.index.hasOther(hi, lo, claim.pid, offset)) continue;
+    if (offset < facts.lostEnd || leader.index.hasOther(hi, lo, claim.pid, offset)) continue;
     if (idIsKey.length > 0 && idIsKey[i] === 0 && suspectsOutstanding(leader)) continue;
     freshPairs[2 * fresh] = hi;
     freshPairs[2 * fresh + 1] = lo;

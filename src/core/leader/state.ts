@@ -87,6 +87,7 @@ export interface PartitionFacts {
   owner: Incarnation; // who reported it last, with the highest group generation
   ownerGeneration: number;
   suspectAt: number; // suspects below it are all named (R15)
+  lostEnd: number; // a table that was lost may have granted what lies below it
   suspectEnd: number; // no suspect at or above it
   jump: Jump | null; // a foreign commit waits for held entries
 }
@@ -162,6 +163,7 @@ export class LeaderState {
         owner: "",
         ownerGeneration: -1,
         suspectAt: Infinity,
+        lostEnd: 0,
         suspectEnd: 0,
         jump: null,
       };

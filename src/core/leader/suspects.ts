@@ -3,7 +3,8 @@
  * in-sync set was lost. A partition is in that state while T has no `from` for it although the cell began to read it;
  * T, its `from` and the suspect entries are replicated, so a later leader goes on where this one stopped.
  *
- * A suspect is an entry that is executing without a holder, dirty; it has no hash until its record is asked for.
+ * A suspect is an entry that is executing without a holder, dirty; it has no hash until its record is asked for. What the
+ * bitmap of the commit says is final has none either, until its record is delivered: it may have duplicates all the same.
  */
 import { partitionId, type PartitionId } from "../identity.ts";
 import { DIRTY_FLAG, FREE_FLAG, Phase, type PartitionReport } from "../messages.ts";
@@ -42,6 +43,7 @@ export function markSuspects(
   const facts = leader.facts(report.pid);
   facts.suspectAt = table.watermark;
   facts.suspectEnd = lost.ceiling;
+  facts.lostEnd = lost.ceiling;
   const bits = report.ours ? report.finals : NO_BITS;
   for (let i = 0; i < bits.length * 8; i++) {
     const offset = report.position + i;
@@ -71,7 +73,7 @@ export function nameSuspect(
   lo: number,
 ): void {
   const slot = table.slot(offset);
-  const unmarked = isUnmarked(table, offset) && offset < leader.facts(pid).suspectEnd;
+  const unmarked = isUnmarked(table, leader.facts(pid), offset);
   if (!unmarked && !isSuspect(table, offset)) return;
   if (!unmarked && table.hashes[2 * slot] === hi && table.hashes[2 * slot + 1] === lo) return;
   leader.replica.filter.testAndAdd(hi, lo);
@@ -110,19 +112,19 @@ function unnamedLeft(table: PartitionTable, facts: PartitionFacts): boolean {
   while (
     facts.suspectAt < facts.suspectEnd &&
     !isUnnamed(table, facts.suspectAt) &&
-    !isUnmarked(table, facts.suspectAt)
+    !isUnmarked(table, facts, facts.suspectAt)
   )
     facts.suspectAt++;
   return facts.suspectAt < facts.suspectEnd;
 }
 
 /** Too far above W for the table when the suspects were found: its entry is made when it is asked for. */
-function isUnmarked(table: PartitionTable, offset: number): boolean {
-  return offset >= table.watermark && !table.has(offset);
+function isUnmarked(table: PartitionTable, facts: PartitionFacts, offset: number): boolean {
+  return offset < facts.lostEnd && offset >= table.watermark && !table.has(offset);
 }
 
 function isUnnamed(table: PartitionTable, offset: number): boolean {
-  if (!isSuspect(table, offset)) return false;
+  if (!table.has(offset)) return false;
   const slot = table.slot(offset);
   return table.hashes[2 * slot] === 0 && table.hashes[2 * slot + 1] === 0;
 }

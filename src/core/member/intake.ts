@@ -111,14 +111,19 @@ function takeRecords(state: MemberState, window: PartitionWindow, batch: Deliver
     const payloadLo = payloads === null ? 0 : payloads[2 * i + 1]!;
     window.add(offset, hashes[2 * i]!, hashes[2 * i + 1]!, id, payloadHi, payloadLo);
   }
+  const byBitmap: number[] = [];
   // Only now, with every record in its slot: what is settled here moves the committable position over what seems a gap.
   for (let i = 0; i < offsets.length; i++) {
     const offset = offsets[i]!;
     if (offset < window.watermark && window.infoKnown) settleBelowWatermark(state, window, offset, now);
-    else if (bitAt(window.readFinals, offset - window.readPosition)) settleByBitmap(state, window, offset, now);
+    else if (bitAt(window.readFinals, offset - window.readPosition)) {
+      settleByBitmap(state, window, offset, now);
+      byBitmap.push(offset);
+    }
     const task = retained?.get(offset);
     if (task !== undefined) rejoin(state, window, offset, task, now);
   }
+  state.nameFinals(window, byBitmap);
   if (retained !== undefined && retained.size === 0) state.retained.delete(window.pid);
   state.ctx.counters.delivered += offsets.length;
   window.commitDirty = true;

@@ -149,6 +149,14 @@ export class MemberState {
     }
   }
 
+  /** Final by the bitmap of the commit that was read: after an unclean start nobody else can tell the leader which tasks they are. */
+  nameFinals(window: PartitionWindow, offsets: readonly number[]): void {
+    this.#queueFacts(window.pid, Phase.dropped, offsets, (offset) => {
+      const slot = window.slot(offset);
+      return [window.hashes[2 * slot]!, window.hashes[2 * slot + 1]!];
+    });
+  }
+
   #queueWindowFacts(window: PartitionWindow, state: State, phase: Phase): void {
     const offsets: number[] = [];
     for (let at = window.base; at < window.fetchPosition; at++) {
