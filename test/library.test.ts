@@ -39,6 +39,6 @@ test("a node is a library call: started, works, stopped by `await using`", async
     await done.promise;
     expect(node.status()?.core.role).toBe("leader");
   }
-  expect(amounts.sort()).toEqual([1, 2]);
+  expect(amounts.toSorted((a, b) => a - b)).toEqual([1, 2]);
   await log.close();
 });

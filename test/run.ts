@@ -33,7 +33,10 @@ const GROUPS: readonly Group[] = [
     name: "slow", // no servers, but processes, big models or many keys
     limitMs: 6 * 60_000,
     flags: ["--timeout=60000"],
-    takes: (file) => /\.slow\.test\.ts$|accuracy|test\/cli\/(demo|run|cli|bad-)|test\/mutations|several-processes|conformance/.test(file),
+    takes: (file) =>
+      /\.slow\.test\.ts$|accuracy|test\/cli\/(demo|run|cli|bad-)|test\/mutations|several-processes|conformance/.test(
+        file,
+      ),
   },
   { name: "fast", limitMs: 2 * 60_000, flags: ["--parallel=2", "--timeout=15000"], takes: () => true },
 ];
@@ -62,10 +65,15 @@ let failed = 0;
 for (const name of ORDER) {
   if (wanted.length > 0 && !wanted.includes(name)) continue;
   const began = performance.now();
-  const count = await runGroup(GROUPS.find((group) => group.name === name)!, byGroup.get(name)!);
+  const count = await runGroup(
+    GROUPS.find((group) => group.name === name)!,
+    byGroup.get(name)!,
+  );
   passed += count.passed;
   failed += count.failed;
-  console.log(`[${name}] ${count.passed} passed, ${count.failed} failed in ${((performance.now() - began) / 1_000).toFixed(1)} s`);
+  console.log(
+    `[${name}] ${count.passed} passed, ${count.failed} failed in ${((performance.now() - began) / 1_000).toFixed(1)} s`,
+  );
 }
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed === 0 ? 0 : 1);
@@ -75,7 +83,14 @@ async function runGroup(group: Group, members: readonly string[]): Promise<Count
   const folder = await mkdtemp(join(tmpdir(), "vouch-tests-"));
   const report = join(folder, "junit.xml");
   const child = Bun.spawn(
-    [process.execPath, "test", ...group.flags, "--reporter=junit", `--reporter-outfile=${report}`, ...members.map((file) => `./${file}`)],
+    [
+      process.execPath,
+      "test",
+      ...group.flags,
+      "--reporter=junit",
+      `--reporter-outfile=${report}`,
+      ...members.map((file) => `./${file}`),
+    ],
     { stdout: "inherit", stderr: "inherit", stdin: "ignore" },
   );
   const timer = setTimeout(() => {

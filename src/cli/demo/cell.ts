@@ -48,13 +48,26 @@ export function childEnvironment(own: Readonly<Record<string, string>>): Record<
 
 /** Ports that are free now. All are held open until the last is found, so that they differ. */
 export function freePorts(count: number): number[] {
-  const listeners = Array.from({ length: count }, () =>
-    Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => undefined } }),
-  );
-  const ports = listeners.map((listener) => listener.port);
-  for (const listener of listeners) listener.stop(true);
-  return ports;
+  const listeners: Bun.TCPSocketListener[] = [];
+  try {
+    for (let tries = 0; listeners.length < count; tries++) {
+      const port = PORT_MIN + Math.floor(Math.random() * (PORT_MAX - PORT_MIN));
+      try {
+        listeners.push(Bun.listen({ hostname: "127.0.0.1", port, socket: { data: () => undefined } }));
+      } catch (error) {
+        if (tries > PORT_TRIES + count) throw error; // somebody has the port: another one
+      }
+    }
+    return listeners.map((listener) => listener.port);
+  } finally {
+    for (const listener of listeners) listener.stop(true);
+  }
 }
+
+/** Below the range from which the kernel gives ports to outgoing connections: nobody takes one before a node listens on it. */
+const PORT_MIN = 12_000;
+const PORT_MAX = 32_000;
+const PORT_TRIES = 100;
 
 /** Runs one command of this program to its end; standard error goes to a file. @returns the exit code */
 export async function runSelf(argv: readonly string[], log: string): Promise<number> {
