@@ -53,6 +53,10 @@ interface SimulatedLink {
   lastArrivalAt: [number, number]; // at b, at a
 }
 
+function isBefore(a: Timer, b: Timer): boolean {
+  return a.at < b.at || (a.at === b.at && a.order < b.order);
+}
+
 const LATENCY_MS = 1;
 const SESSION_MS = 6_000;
 
@@ -399,22 +403,37 @@ export class Cell {
   // --- time
 
   after(ms: number, run: () => void): void {
-    this.#timers.push({ at: this.now + ms, order: this.#order++, run });
+    const timer = { at: this.now + ms, order: this.#order++, run };
+    const timers = this.#timers; // a binary heap, the next one first
+    let at = timers.push(timer) - 1;
+    for (let parent = (at - 1) >> 1; at > 0 && isBefore(timer, timers[parent]!); parent = (at - 1) >> 1) {
+      timers[at] = timers[parent]!;
+      at = parent;
+    }
+    timers[at] = timer;
+  }
+
+  #takeTimer(): Timer {
+    const timers = this.#timers;
+    const first = timers[0]!;
+    const last = timers.pop()!;
+    if (timers.length === 0) return first;
+    let at = 0;
+    for (let child = 1; child < timers.length; child = 2 * at + 1) {
+      if (child + 1 < timers.length && isBefore(timers[child + 1]!, timers[child]!)) child++;
+      if (!isBefore(timers[child]!, last)) break;
+      timers[at] = timers[child]!;
+      at = child;
+    }
+    timers[at] = last;
+    return first;
   }
 
   /** Runs until the time is over. */
   advance(ms: number): void {
     const end = this.now + ms;
-    for (;;) {
-      let next: Timer | null = null;
-      for (const timer of this.#timers)
-        if (
-          timer.at <= end &&
-          (next === null || timer.at < next.at || (timer.at === next.at && timer.order < next.order))
-        )
-          next = timer;
-      if (next === null) break;
-      this.#timers.splice(this.#timers.indexOf(next), 1);
+    while (this.#timers.length > 0 && this.#timers[0]!.at <= end) {
+      const next = this.#takeTimer();
       this.now = Math.max(this.now, next.at);
       next.run();
     }
