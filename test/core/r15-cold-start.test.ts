@@ -78,16 +78,26 @@ test("R15: no claim before the leader's answer to the partition's report", () =>
   expect(claimed(member)).toHaveLength(10);
 });
 
-test("R15: a fresh owner claims nothing before the leader's answer either", () => {
+test("R15: a commit that only shows the ownership is no anchor", () => {
   const member = new OneMember();
   member.step({
     type: "assigned",
     generation: 1,
     partitions: [{ pid: 0, committed: 0, metadata: metadataOf({ ceiling: 50 }), logStart: 0, logEnd: 50 }],
   });
-  member.deliver(0, 10);
-  expect(member.reports.flatMap((report) => report.partitions)).toHaveLength(1);
+  member.epoch = 2;
+  member.say({ kind: "admitted", epoch: 2 });
+  member.tick();
+  member.commitDone(); // it carries the ceiling that was read; what the leader knows is not in it
+  member.tick(600);
+  member.inform({ top: 80 });
+  member.deliver(0, 10, [], { claim: false });
+  member.tick(600);
   expect(claimed(member)).toEqual([]);
+  expect(lastMetadata(member).ceiling).toBe(80);
+  member.commitDone();
+  member.tick(600);
+  expect(claimed(member)).toHaveLength(10);
 });
 
 test("R15: metadata survives the round trip, fits 4,096 bytes, and what is not ours is nothing", () => {

@@ -39,7 +39,7 @@ test("every test of a rule in test/core is the guard of a mutation, and every gu
   const known = new Set(tests.map(({ file, title }) => `${file}: ${title}`));
   const guards = new Set(mutations.map(({ test: file, title }) => `${file}: ${title}`));
   expect([...known].filter((name) => !guards.has(name))).toEqual([]);
-  expect([...guards].filter((name) => !known.has(name))).toEqual([]);
+  expect([...guards].filter((name) => /: R\d+: /.test(name) && !known.has(name))).toEqual([]);
 });
 
 test("every rule has a test and a mutation", async () => {

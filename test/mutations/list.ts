@@ -43,6 +43,9 @@ const commits = "r14-commits.test.ts";
 const cold = "r15-cold-start.test.ts";
 const lease = "r16-r19-lease.test.ts";
 const outcomes = "r20-r24-outcomes.test.ts";
+const tables = "tables.test.ts";
+const chaos = "chaos.test.ts";
+const HISTORIES = "G0, G1, G2: 61 random histories lose nothing and run nothing twice";
 
 export const mutations: readonly Mutation[] = [
   ...of("node.ts", epochs, [
@@ -1275,10 +1278,10 @@ export const mutations: readonly Mutation[] = [
   ]),
   ...of("member/commits.ts", cold, [
     [
-      "r15-fresh-owner",
+      "r15-no-anchor",
       "    if (anchors) window.anchored = true;\n",
       "    window.anchored = true;\n",
-      "R15: a fresh owner claims nothing before the leader's answer either",
+      "R15: a commit that only shows the ownership is no anchor",
     ],
     [
       "r15-acknowledged",
@@ -1319,5 +1322,77 @@ export const mutations: readonly Mutation[] = [
       "if (window.stateOf(offset) !== State.asked) continue;\n        this.doubt(window, offset, now, {});",
       "R10: with a verdict outstanding at an election the task is asked for as a doubt that lost its verdict",
     ],
+  ]),
+
+  // The models of the tables, and the random histories.
+  ...of("table.ts", tables, [
+    [
+      "tables-final-first",
+      "if (theirs !== ours) return theirs;",
+      "",
+      "PartitionTable > a merge is the best of all rows, in whatever order and however often they come",
+    ],
+    [
+      "tables-entries",
+      "      this.entries--;\n",
+      "",
+      "PartitionTable > writes, advances and restarts like a map of offsets",
+    ],
+    [
+      "tables-fits",
+      "return offset >= this.watermark && offset - this.watermark < SLOTS_MAX;",
+      "return offset >= this.watermark;",
+      "PartitionTable > holds what fits, and says what does not",
+    ],
+  ]),
+  ...of("leader/hash-index.ts", tables, [
+    [
+      "tables-other-hash",
+      "return partition.hashes[2 * at] === hi && partition.hashes[2 * at + 1] === lo ? offset : -1;",
+      "return offset;",
+      "HashIndex > finds every other entry with a hash, and none that is gone or has another",
+    ],
+    [
+      "tables-rebuild",
+      "for (const [pid, partition] of this.#table.partitions) this.#addPartition(pid, partition);",
+      "",
+      "HashIndex > grows with the table and stays exact",
+    ],
+  ]),
+  ...of("leader/delta-builder.ts", tables, [
+    [
+      "tables-holder",
+      "      open.holder === holder &&\n",
+      "",
+      "DeltaBuilder > what it takes apart, apply puts together: a replica has what the leader wrote",
+    ],
+    [
+      "tables-company",
+      "stamp === open.firstStamp + this.#offsets.length &&",
+      "false &&",
+      "DeltaBuilder > neighbours travel in one batch, and FRESH is told but not kept",
+    ],
+  ]),
+  ...of("offsets.ts", tables, [
+    [
+      "tables-packed",
+      "if (list[end - 1]! - base === count - 1)",
+      "if (count > 0)",
+      "packed offsets come out as they went in",
+    ],
+  ]),
+  ...of("leader/settle.ts", chaos, [
+    [
+      "chaos-waits",
+      "if (settleOther(leader, questions, peer, page.pid, ref.pid, entry, table, moved, now)) return Verdict.wait;",
+      "",
+      HISTORIES,
+    ],
+  ]),
+  ...of("member/starts.ts", chaos, [
+    ["chaos-era", "if (window.eras[window.slot(offset)] !== state.era) {", "if (false) {", HISTORIES],
+  ]),
+  ...of("leader/suspects.ts", chaos, [
+    ["chaos-suspects", "if (lost.clean) return;", "if (lost.clean || leader.epoch > 0) return;", HISTORIES],
   ]),
 ];
