@@ -7,7 +7,7 @@ ARG BASE=node:22-slim
 FROM ${BASE} AS packages
 WORKDIR /vouch
 COPY package.json package-lock.json .npmrc ./
-RUN npm ci --omit=dev
+RUN npm install --omit=dev
 
 FROM ${BASE}
 WORKDIR /vouch
