@@ -95,9 +95,12 @@ test("servers that come up late: each is named while it is missing, 503 until al
 
   // ZooKeeper, and no Kafka.
   await zookeeper.restart();
-  await until("Kafka's address on /readyz", async () => (await ready(node)).waitingFor.includes(kafka.brokers));
+  await until("Kafka's address on /readyz", async () => (await ready(node)).waitingFor.startsWith("topic jobs"));
   expect((await ready(node)).code).toBe(503);
-  expect((await ready(node)).waitingFor).toContain(`ECONNREFUSED ${kafka.brokers}`);
+  expect((await ready(node)).waitingFor).toBe(
+    `topic jobs cannot be opened yet: Kafka ${kafka.brokers}: describing jobs failed: ` +
+      `Connection error: connect ECONNREFUSED ${kafka.brokers}`,
+  );
 
   // Both, and no topic.
   await kafka.restart();

@@ -104,7 +104,7 @@ export class KafkaAdmin implements TaskAdmin {
         return await question(await connected.admin);
       } catch (thrown) {
         if (!isBusy(thrown) || performance.now() - startedMs > BUSY_MS) {
-          const error = toVouchError(what, thrown);
+          const error = toVouchError(`Kafka ${this.#connection.brokers.join(",")}: ${what}`, thrown);
           // Half-dead connections are not worth keeping: the next question begins anew.
           if (error.code === "unavailable" && this.#connected === connected) await this.#disconnect();
           throw error;
