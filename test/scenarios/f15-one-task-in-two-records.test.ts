@@ -1,10 +1,25 @@
 import { expect, test } from "bun:test";
 import type { Cell } from "../support/cell.ts";
-import { ended, entryAt, hangs, hangsNoMore, onlyRun, QUARANTINE_MS, stage, stateAt, untilState } from "./stage.ts";
+import {
+  ended,
+  entryAt,
+  hangs,
+  hangsNoMore,
+  isDoubt,
+  loses,
+  losesNothing,
+  onlyRun,
+  QUARANTINE_MS,
+  stage,
+  stateAt,
+  untilState,
+  watermarkAt,
+  type StageOptions,
+} from "./stage.ts";
 
 /** The owner runs the task of 0:0; another node has the same task in 1:0 and waits. */
-function secondWaits(payload = 1): Cell {
-  const cell = stage({ partitions: 2 });
+function secondWaits(payload = 1, options: StageOptions = {}): Cell {
+  const cell = stage({ partitions: 2, ...options });
   expect(cell.assignment).toEqual(["owner", "other"]);
   hangs(cell);
   cell.produce(0, "payment-7");
@@ -27,6 +42,20 @@ test("F15: two records are one task, the first runs; the second is dropped only 
   cell.commitOutcome = () => "committed";
   ended(cell, { runs: 1, checks: 0 });
 });
+
+for (const onUnknown of ["park", "execute"] as const) {
+  test(`F15: the same when W passes the first before the second asks again; no check is needed (onUnknown ${onUnknown})`, () => {
+    const cell = secondWaits(1, { hasCheck: false, onUnknown });
+    loses(cell, isDoubt, { from: "other" });
+    cell.end(onlyRun(cell), "success");
+    cell.until("W has passed it", () => watermarkAt(cell, "leader") === 1);
+    expect(entryAt(cell, "leader")).toBe("none");
+    losesNothing(cell);
+    cell.dropLinks("other");
+    ended(cell, { runs: 1, checks: 0 });
+    expect(cell.setAside).toEqual([]);
+  });
+}
 
 test("F15: two records are one task, and the node that runs the first dies; one of them runs after a check, once", () => {
   const cell = secondWaits();

@@ -27,11 +27,19 @@ export class Questions {
     { readonly askedAt: number; readonly holder: Incarnation; readonly revoke: boolean }
   >();
   readonly #ids = new Map<string, KnownId>();
+  readonly #keyOfId = new Map<string, string>();
   #next = 1;
 
   /** The full task id of an entry's record, when its holder told it. */
   idOf(pid: PartitionId, offset: number): KnownId | undefined {
     return this.#ids.get(`${pid}:${offset}`);
+  }
+
+  /** A record of this task that executed while a duplicate waited for it, whether or not W has passed it since. */
+  waitedOutcome(leader: LeaderState, taskId: string, pid: PartitionId, offset: number): KnownId | undefined {
+    const key = this.#keyOfId.get(taskId);
+    if (key === undefined || key === `${pid}:${offset}` || !leader.waitedOutcomes.has(key)) return undefined;
+    return this.#ids.get(key);
   }
 
   ask(leader: LeaderState, holder: Incarnation, item: QuestionItem, now: number): void {
@@ -69,16 +77,21 @@ export class Questions {
   answered(leader: LeaderState, peer: Peer, items: readonly AnswerItem[], now: number): void {
     for (const item of items) {
       this.#outstanding.delete(`${item.pid}:${item.offset}`);
-      if (item.idKnown && this.#remember(item)) wakeWaiters(leader, `${item.pid}:${item.offset}`);
+      if (item.idKnown && this.#remember(leader, item)) wakeWaiters(leader, `${item.pid}:${item.offset}`);
       this.#apply(leader, peer, item, now);
     }
   }
 
   /** Whether the id was new. */
-  #remember(item: AnswerItem): boolean {
+  #remember(leader: LeaderState, item: AnswerItem): boolean {
     const key = `${item.pid}:${item.offset}`;
     if (this.#ids.has(key)) return false;
-    if (this.#ids.size >= IDS_MAX) this.#ids.clear();
+    if (this.#ids.size >= IDS_MAX) {
+      this.#ids.clear();
+      this.#keyOfId.clear();
+    }
+    if (item.taskId !== "" && !leader.waitedOutcomes.has(this.#keyOfId.get(item.taskId) ?? ""))
+      this.#keyOfId.set(item.taskId, key);
     this.#ids.set(key, {
       taskId: item.taskId,
       payloadHi: item.payloadHi,

@@ -357,6 +357,8 @@ function settleSameHash(
 ): Verdict | { equalId: boolean } {
   let equalId = false;
   if (id === null) return { equalId }; // a delivery key is in one record only
+  const outcome = questions.waitedOutcome(leader, id, page.pid, offset);
+  if (outcome !== undefined) return conflicts(page, i, outcome) ? Verdict.conflict : Verdict.executed;
   for (const ref of leader.index.others(hi, lo, page.pid, offset)) {
     const table = leader.replica.table.partition(ref.pid);
     const entry = table.read(ref.offset);

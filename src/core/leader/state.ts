@@ -14,7 +14,7 @@ import {
   type PartitionInfo,
   type PartitionReport,
   type PeerMessage,
-  type Phase,
+  Phase,
   type ProgressRow,
   type WatermarkRow,
 } from "../messages.ts";
@@ -43,6 +43,7 @@ export interface Peer {
 }
 
 export const SELF = -1;
+const WAITED_OUTCOMES_MAX = 65_536;
 
 /** A verdict batch that waits for the acknowledgement of the delta that it rests on. */
 export interface PendingVerdicts {
@@ -120,6 +121,8 @@ export class LeaderState {
   readonly gone = new Set<Incarnation>(); // counted as gone: refused until synchronised anew
   readonly unknownSince = new Map<string, number>(); // asker's own unknown end, by entry
   readonly waiters = new Map<string, Map<Incarnation, Set<PartitionId>>>();
+  /** Entries that executed while somebody waited for them: W may pass them before that one asks again (R6). */
+  readonly waitedOutcomes = new Set<string>();
   readonly nudges = new Map<Incarnation, Set<PartitionId>>();
 
   seq = 0; // of the last delta
@@ -215,7 +218,8 @@ export class LeaderState {
     );
     if (!known && (hi !== 0 || lo !== 0)) this.index.add(pid, offset, hi, lo);
     this.builder.change(pid, holder, offset, stamp, phaseByte, unknownRuns, attempts, hi, lo, withHashes);
-    if (this.waiters.size > 0 && (isFinalPhase(phase) || (flags & FREE_FLAG) !== 0)) this.#wake(`${pid}:${offset}`);
+    if (this.waiters.size > 0 && (isFinalPhase(phase) || (flags & FREE_FLAG) !== 0))
+      this.#wake(`${pid}:${offset}`, phase === Phase.executed);
     return stamp;
   }
 
@@ -268,10 +272,14 @@ export class LeaderState {
     else pids.add(askerPid);
   }
 
-  #wake(key: string): void {
+  #wake(key: string, executed: boolean): void {
     const byPeer = this.waiters.get(key);
     if (byPeer === undefined) return;
     this.waiters.delete(key);
+    if (executed) {
+      if (this.waitedOutcomes.size >= WAITED_OUTCOMES_MAX) this.waitedOutcomes.clear(); // their duplicates are checked
+      this.waitedOutcomes.add(key);
+    }
     for (const [peer, pids] of byPeer) this.nudge(peer, pids);
   }
 
