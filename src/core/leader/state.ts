@@ -218,8 +218,7 @@ export class LeaderState {
     );
     if (!known && (hi !== 0 || lo !== 0)) this.index.add(pid, offset, hi, lo);
     this.builder.change(pid, holder, offset, stamp, phaseByte, unknownRuns, attempts, hi, lo, withHashes);
-    if (this.waiters.size > 0 && (isFinalPhase(phase) || (flags & FREE_FLAG) !== 0))
-      this.#wake(`${pid}:${offset}`, phase === Phase.executed);
+    if (this.waiters.size > 0 && (isFinalPhase(phase) || (flags & FREE_FLAG) !== 0)) this.#wake(pid, offset, phase);
     return stamp;
   }
 
@@ -272,11 +271,12 @@ export class LeaderState {
     else pids.add(askerPid);
   }
 
-  #wake(key: string, executed: boolean): void {
+  #wake(pid: PartitionId, offset: number, phase: Phase): void {
+    const key = `${pid}:${offset}`;
     const byPeer = this.waiters.get(key);
     if (byPeer === undefined) return;
     this.waiters.delete(key);
-    if (executed) {
+    if (phase === Phase.executed) {
       if (this.waitedOutcomes.size >= WAITED_OUTCOMES_MAX) this.waitedOutcomes.clear(); // their duplicates are checked
       this.waitedOutcomes.add(key);
     }
