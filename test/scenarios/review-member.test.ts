@@ -127,3 +127,19 @@ test("R14: a commit above the rise carries the higher epoch, and an older record
   next.deliver(3, 1, [], { leaderEpoch: 4 });
   expect(next.all("alarm").map(({ code }) => code)).toEqual(["truncated"]);
 });
+
+test("R15: a bitmap whose commit ended unknown is committed again, though nothing else happened", () => {
+  const member = new OneMember();
+  member.own();
+  member.deliver(0, 3);
+  member.answerClaim(Verdict.granted);
+  member.end(1, "success"); // 0 still runs
+  member.tick(200);
+  member.commitDone("unknown");
+  const before = member.all("commit").length;
+  member.tick(200);
+  expect(member.all("commit")).toHaveLength(before + 1);
+  member.commitDone();
+  member.tick(200);
+  expect(member.all("commit")).toHaveLength(before + 1);
+});

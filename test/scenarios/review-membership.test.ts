@@ -223,3 +223,34 @@ test("R10: a check answers only the adoption for which it was asked, also when s
   member.step({ type: "check-result", pid, offset, epoch: member.epoch, stamp, answer: "not-executed" });
   expect(member.started).toEqual([0]);
 });
+
+test("R4: an activation does not wait for a node that fell silent with its link up, when enough others answer", () => {
+  const leader = new OneLeader({ inSync: ["m/1"] });
+  leader.members("m/1", "n/1");
+  leader.attach("m/1", { appliedEpoch: 4, appliedSeq: 3 });
+  leader.attach("n/1");
+  leader.tick();
+  leader.tellState("m/1");
+  leader.tick();
+  for (let i = 0; i < 7; i++) {
+    leader.acknowledge("m/1");
+    leader.tick(500);
+  }
+  leader.marked();
+  expect(leader.last("write-in-sync").incarnations).toEqual(["L/1", "m/1"]);
+});
+
+test("R24: only the generation of an owner that is connected counts: a group that began anew is not refused for ever", () => {
+  const leader = new OneLeader().activate("A/1", "B/1", "C/1");
+  leader.own("A/1", { generation: 7 });
+  leader.own("B/1", { generation: 1 });
+  expect(leader.messagesTo("B/1", "partitions")).toEqual([]); // A is here and has the higher one
+  leader.detach("A/1");
+  leader.acknowledgeAll();
+  leader.tick(400);
+  leader.own("B/1", { generation: 1 });
+  leader.setWritten(); // the set without A
+  leader.acknowledgeAll();
+  expect(leader.messagesTo("B/1", "partitions")).toHaveLength(1);
+  expect(leader.claim("B/1", claimOf(1, [0], { generation: 1 }))).toEqual(["granted"]);
+});

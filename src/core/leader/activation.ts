@@ -149,10 +149,15 @@ export class Activation {
 
   #push(now: number): void {
     const leader = this.#leader;
-    const { minInSync } = leader.ctx.settings;
-    const lost = this.#chosen.some((incarnation) => !leader.peers.has(incarnation));
+    const { minInSync, inSyncEvictionMs } = leader.ctx.settings;
+    // One that fell silent with its link up would be waited for until the link is closed for it.
+    const silent = (peer: Peer): boolean => peer.connection !== SELF && now - peer.lastFrameAt >= inSyncEvictionMs;
+    const lost = this.#chosen.some((incarnation) => {
+      const peer = leader.peers.get(incarnation);
+      return peer === undefined || (peer.standing !== "synced" && silent(peer));
+    });
     if (this.#chosen.length === 0 || lost) {
-      const staying = [...leader.peers.values()].filter((peer) => !peer.draining);
+      const staying = [...leader.peers.values()].filter((peer) => !peer.draining && !silent(peer));
       const reachable = staying.length >= minInSync ? staying : [...leader.peers.values()];
       const allHere = [...leader.registered].every((incarnation) => leader.peers.has(incarnation));
       const patient = !allHere && now - this.#began < leader.ctx.settings.syncMaxMs;

@@ -23,7 +23,9 @@ import { markSuspects, restoreLost } from "./suspects.ts";
 /** The first word of an owner about a partition. Answered, when replicated, with where the cell stands in it. */
 export function partitionReported(leader: LeaderState, peer: Peer, report: PartitionReport): void {
   const facts = leader.facts(report.pid);
-  if (report.generation < facts.ownerGeneration) return; // R24: an owner of an older group generation
+  // R24: an owner of an older group generation. Generations begin anew with a group, so only who is here counts.
+  const owned = facts.owner !== peer.incarnation && leader.connected(facts.owner);
+  if (owned && report.generation < facts.ownerGeneration) return;
   facts.owner = peer.incarnation;
   facts.ownerGeneration = report.generation;
   facts.jump = null;

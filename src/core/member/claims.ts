@@ -363,7 +363,6 @@ function takeInfo(window: PartitionWindow, info: PartitionInfo): void {
   window.infoKnown = true;
   window.from = info.from;
   window.ceilingFloor = Math.max(window.ceilingFloor, info.top);
-  window.commitDirty = true;
 }
 
 export function nudge(state: MemberState, pids: readonly PartitionId[], now: number): void {

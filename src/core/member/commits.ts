@@ -99,7 +99,6 @@ export class Commits {
       const ceiling = reserve(window, position, state.ctx.settings.uncommittedSpanMax);
       window.ceilingSent = ceiling;
       window.ceilingFloor = Math.max(window.ceilingFloor, ceiling);
-      window.commitDirty = false;
       window.finalsSinceCommit = 0;
       commits.push({ pid: window.pid, position, metadata: metadataOf(state, window, position, ceiling) });
       const anchors = window.infoKnown || window.anchored;
@@ -130,7 +129,7 @@ export class Commits {
       const window = this.#state.windows.get(sent.pid);
       if (window === undefined || window.ownership !== sent.ownership) continue;
       if (outcome === "committed") this.#committed(window, sent.position, sent.ceiling, sent.anchors);
-      else window.commitDirty = true;
+      else window.finalsSinceCommit++; // what its bitmap said is not known to be kept
       if (outcome === "committed" && inFlight.epoch === this.#state.epoch) window.confirmed = true;
       if (outcome !== "fatal") continue;
       window.commitFatal = true;

@@ -126,7 +126,6 @@ function takeRecords(state: MemberState, window: PartitionWindow, batch: Deliver
   state.nameFinals(window, byBitmap);
   if (retained !== undefined && retained.size === 0) state.retained.delete(window.pid);
   state.ctx.counters.delivered += offsets.length;
-  window.commitDirty = true;
   window.advanceCommittable();
 }
 

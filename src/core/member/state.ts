@@ -74,7 +74,6 @@ export class MemberState {
   finish(window: PartitionWindow, offset: number, state: State): void {
     window.set(offset, state);
     window.finalsSinceCommit++;
-    window.commitDirty = true;
     window.retryAt.delete(offset);
     this.report(window.pid, offset, state);
     this.countFinal(state);

@@ -96,7 +96,6 @@ export class PartitionWindow {
    */
   confirmed = true;
   anchored = false; // an acknowledged commit of this ownership carries from and ceiling
-  commitDirty = true; // something to commit
   finalsSinceCommit = 0;
   commitFatal = false; // the log refuses its commits for good
   paused = false;
