@@ -410,7 +410,9 @@ export class Chaos {
     if (this.#windowLostAt.some((at) => at >= first.startedAt && at - WATCH_MS <= second.startedAt))
       return "unclean start";
     const { capacityPerGeneration } = this.cell.settings(first.node).filter;
-    return this.#changesBetween(first, second) >= capacityPerGeneration ? "filter window" : null;
+    // The filter took the id when the record was first given, however long it ran or was retried since.
+    const given = this.cell.runsOf(first.partition, first.offset)[0]!;
+    return this.#changesBetween(given, second) >= capacityPerGeneration ? "filter window" : null;
   }
 
   /** Changes of T between two grants; a task makes at least one, so the filter took no more keys than that. */

@@ -1389,8 +1389,13 @@ export const mutations: readonly Mutation[] = [
       HISTORIES,
     ],
   ]),
-  ...of("member/starts.ts", chaos, [
-    ["chaos-era", "if (window.eras[window.slot(offset)] !== state.era) {", "if (false) {", HISTORIES],
+  ...of("leader/questions.ts", chaos, [
+    [
+      "chaos-quarantine",
+      "now >= heard + leaseMs + isolationGraceMs + quarantineMarginMs + leader.ctx.topic(pid).effectSettleMs;",
+      "now >= heard;",
+      HISTORIES,
+    ],
   ]),
   ...of("leader/suspects.ts", chaos, [
     ["chaos-suspects", "if (lost.clean) return;", "if (lost.clean || leader.epoch > 0) return;", HISTORIES],
