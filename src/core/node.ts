@@ -22,6 +22,8 @@ import type { CoreStatus } from "./status.ts";
 import { describeNode } from "./node-status.ts";
 
 const REDIAL_MS = 100;
+/** A leader that does not take us (another parameter set, say) is asked ever more rarely. */
+const REDIAL_MAX_MS = 2_000;
 const DIAL_TIMEOUT_MS = 3_000;
 const COMPETE_AGAIN_MS = 500;
 /** Turns of messages to itself within one step; more would mean a loop in the protocol. */
@@ -49,6 +51,7 @@ export class NodeCore {
   readonly #connections = new Map<number, Incarnation>();
   #link: Link | null = null;
   #redialAt = 0;
+  #dialsInVain = 0;
   #members: readonly Incarnation[] = [];
   #coordinatorDeadline = 0;
   #session: "connected" | "suspended" | "lost" = "lost";
@@ -197,7 +200,9 @@ export class NodeCore {
     const link = this.#link;
     if (link === null) return;
     this.#link = null;
-    this.#redialAt = now + REDIAL_MS * (0.5 + this.ctx.random());
+    const backoffMs = Math.min(REDIAL_MAX_MS, REDIAL_MS * 2 ** this.#dialsInVain);
+    this.#redialAt = now + backoffMs * (0.5 + this.ctx.random());
+    if (!link.welcomed) this.#dialsInVain = Math.min(this.#dialsInVain + 1, 10);
     if (link.connection === 0) return;
     if (this.#connections.has(link.connection))
       this.ctx.emit({ type: "disconnect", connection: link.connection, reason: "link dropped" });
@@ -283,6 +288,7 @@ export class NodeCore {
     switch (message.kind) {
       case "welcome":
         if (this.#link !== null) this.#link.welcomed = true;
+        this.#dialsInVain = 0;
         this.member.attach(message.active, message.member);
         return;
       case "delta":
@@ -354,6 +360,7 @@ export class NodeCore {
 
   #leaderChanged(leader: { readonly incarnation: Incarnation; readonly epoch: number } | null, now: number): void {
     this.#leaderHeard = true;
+    if (leader?.incarnation !== this.leaderKnown?.incarnation) this.#dialsInVain = 0;
     if (leader === null && this.leaderKnown !== null) this.#noLeaderSince = now;
     this.leaderKnown = leader;
     if (leader === null) {

@@ -31,7 +31,7 @@ test("M16: with min-in-sync 2 one node alone grants nothing, and says what it wa
   cell.produce(0);
   cell.advance(30_000);
   expect(cell.activeLeader()).toBeNull();
-  expect(cell.node("solo").core.waitingFor).toContain("waiting for 1 more node(s) (min-in-sync 2)");
+  expect(cell.node("solo").core.waitingFor).toContain("waiting for 1 more node (min-in-sync 2)");
   expect(cell.runs).toHaveLength(0);
   cell.start("second");
   ended(cell, { runs: 1, checks: 0 });

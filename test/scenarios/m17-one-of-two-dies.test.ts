@@ -20,7 +20,7 @@ test("M17: the leader of two dies; the same", () => {
   cell.produceMany(1, 3);
   cell.advance(30_000);
   expect(cell.runs).toHaveLength(0);
-  expect(cell.node("owner").core.waitingFor).toContain("waiting for 1 more node(s)");
+  expect(cell.node("owner").core.waitingFor).toContain("waiting for 1 more node");
   cell.start("leader");
   ended(cell, { runs: 6, checks: 0 });
 });

@@ -165,7 +165,7 @@ export class Activation {
         const missing = minInSync - reachable.length;
         this.waitingFor =
           missing > 0
-            ? `waiting for ${missing} more node(s) (min-in-sync ${minInSync}); start another, or --single-node on all`
+            ? `waiting for ${missing} more ${missing === 1 ? "node" : "nodes"} (min-in-sync ${minInSync}); start another, or --single-node on all`
             : "waiting for registered nodes to connect";
         return;
       }

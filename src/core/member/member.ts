@@ -273,7 +273,7 @@ export class Member {
       this.#isolationAborted = true;
       this.#ctx.emit({ type: "abort-all", reason: "cut off from the leader for longer than lease and grace" });
     }
-    if (state.group === "in" && now - lastUntil >= this.#ctx.settings.isolateAfterMs) {
+    if ((state.group === "in" || state.group === "joining") && now - lastUntil >= this.#ctx.settings.isolateAfterMs) {
       state.group = "leaving";
       this.#ctx.log("warn", "isolated: no leader answered for isolateAfterMs; leaving the consumer group");
       this.#ctx.emit({ type: "leave-group" });
@@ -284,7 +284,7 @@ export class Member {
   #drain(): void {
     const { state } = this;
     if (!state.draining || state.running > 0 || this.commits.busy) return;
-    if (state.group === "in") {
+    if (state.group === "in" || state.group === "joining") {
       state.group = "leaving";
       this.#ctx.emit({ type: "leave-group" });
     }
