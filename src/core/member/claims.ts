@@ -15,7 +15,7 @@ const NO_WORDS = new Uint32Array(0);
 
 /** Whether anything could be claimed now; cheap, asked every turn. */
 export function hasClaims(state: MemberState): boolean {
-  if (!mayClaim(state)) return false;
+  if (!mayClaim(state) || claimRoom(state) <= 0) return false;
   for (const window of state.windows.values()) {
     if (claimable(window) && nextHeld(window) < Math.min(window.fetchPosition, window.ceilingAcked)) return true;
   }
@@ -49,11 +49,25 @@ export function claimsWaitForCeiling(window: PartitionWindow): boolean {
   );
 }
 
+/**
+ * How many tasks may be claimed now. Each that is claimed and not started is a check after a crash of this node (nobody can
+ * tell it from one that ran), so only enough are claimed ahead that handlers never wait for a vote: two full claims, or
+ * what the handlers take four times at once. Asked for by halves: not a claim for every handler that ends.
+ */
+function claimRoom(state: MemberState): number {
+  const { claimBatchMax, concurrency } = state.ctx.settings;
+  const aheadMax = Math.max(2 * claimBatchMax, 4 * concurrency);
+  let ahead = 0;
+  for (const window of state.windows.values()) ahead += window.ready.length - window.readyHead;
+  for (const outstanding of state.claims.values()) if (!outstanding.doubts) ahead += outstanding.offsets.count;
+  return ahead > aheadMax / 2 ? 0 : Math.min(claimBatchMax, aheadMax - ahead);
+}
+
 export function takeClaims(state: MemberState): ClaimBatch[] {
   const batches: ClaimBatch[] = [];
   if (!mayClaim(state)) return batches;
-  let room = state.ctx.settings.claimBatchMax;
-  for (const window of state.windows.values()) {
+  let room = claimRoom(state);
+  for (const window of state.windowsFrom(state.claimTurns++)) {
     if (room <= 0) break;
     if (!claimable(window)) continue;
     const batch = claimWindow(state, window, room);

@@ -13,7 +13,7 @@ const offsetsOut: number[] = [];
 /** Starts what may start, partition by partition, up to the node's concurrency. */
 export function startReady(state: MemberState, now: number): void {
   if (!state.mayStart(now)) return;
-  for (const window of state.windows.values()) {
+  for (const window of state.windowsFrom(state.startTurns++)) {
     let room = state.ctx.settings.concurrency - state.running;
     if (room <= 0) return;
     if (window.stopped !== "" || window.readyHead >= window.ready.length) continue;

@@ -52,6 +52,8 @@ export class MemberState {
   group: "out" | "joining" | "in" | "leaving" = "out";
   generation = -1;
   ownership = 0;
+  startTurns = 0; // each begins with the next window
+  claimTurns = 0;
   running = 0;
   checking = 0;
   doubtCount = 0;
@@ -63,6 +65,13 @@ export class MemberState {
   constructor(ctx: Context, now: number) {
     this.ctx = ctx;
     this.lease = new Lease(now);
+  }
+
+  /** All windows, beginning with another one each turn: a partition with a backlog must not starve the others. */
+  windowsFrom(turn: number): PartitionWindow[] {
+    const windows = [...this.windows.values()];
+    const first = turn % Math.max(1, windows.length);
+    return first === 0 ? windows : [...windows.slice(first), ...windows.slice(0, first)];
   }
 
   /** The node's half of the start check (R9); ownership is checked a task at a time. */
