@@ -48,6 +48,8 @@ test("a partition with a long backlog does not starve the node's other partition
   for (const busy of [0, 1]) {
     const cell = new Cell({ partitions: 2, handlerMs: 10, settings });
     cell.until("all in sync", () => cell.inSync.incarnations.length === 3);
+    cell.until("all in the group", () => [...cell.nodes.values()].every((node) => node.inGroup));
+    cell.advance(500);
     cell.assignment = ["a", "a"];
     cell.rebalance(true);
     cell.advance(500);
