@@ -41,7 +41,8 @@ export interface InSyncRecord {
 /** `from` and the watermark of each partition (key `topic#partition`), and whether the last stop was clean (R15). */
 export interface WatermarksRecord {
   readonly clean: boolean;
-  readonly partitions: Readonly<Record<string, readonly [from: number, watermark: number]>>;
+  /** A row of another dedup epoch says nothing about this one's offsets; absent means 0. */
+  readonly partitions: Readonly<Record<string, readonly [from: number, watermark: number, dedupEpoch?: number]>>;
 }
 
 /** What the cell recorded about a topic when it first read it. */

@@ -100,12 +100,14 @@ export function decodeWatermarks(text: string): WatermarksRecord | null {
   const clean = fields["clean"];
   const partitions = asFields(fields["partitions"]);
   if (typeof clean !== "boolean" || partitions === null) return null;
-  const checked: Record<string, readonly [from: number, watermark: number]> = {};
+  const checked: Record<string, readonly [from: number, watermark: number, dedupEpoch?: number]> = {};
   for (const [name, range] of Object.entries(partitions)) {
-    if (!Array.isArray(range) || range.length !== 2) return null;
-    const [from, watermark] = range as readonly unknown[];
+    if (!Array.isArray(range) || range.length < 2 || range.length > 3) return null;
+    const [from, watermark, dedupEpoch] = range as readonly unknown[];
     if (!isCount(from) || !isCount(watermark) || watermark < from) return null;
-    checked[name] = [from, watermark];
+    if (dedupEpoch === undefined) checked[name] = [from, watermark];
+    else if (isCount(dedupEpoch)) checked[name] = [from, watermark, dedupEpoch];
+    else return null;
   }
   return { clean, partitions: checked };
 }

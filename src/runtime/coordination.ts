@@ -24,10 +24,11 @@ export interface CoordinationOptions {
   readonly post: (event: CoreEvent) => void;
   readonly onMembers: (members: readonly MemberInfo[]) => void;
   readonly log: RuntimeLog;
+  readonly dedupEpoch: number;
 }
 
 type Effect<T extends CoreEffect["type"]> = Extract<CoreEffect, { type: T }>;
-type Rows = Readonly<Record<string, readonly [from: number, watermark: number]>>;
+type Rows = WatermarksRecord["partitions"];
 
 /** A deadline that moved less than this is the same one, read at another moment. */
 const DEADLINE_RESOLUTION_MS = 1;
@@ -161,9 +162,10 @@ export class Coordination {
 
   async #writeWatermarks(effect: Effect<"write-watermarks">): Promise<void> {
     const { epoch, clean } = effect;
-    const rows: Record<string, readonly [number, number]> = { ...this.#rows };
+    const { dedupEpoch } = this.#options;
+    const rows: Record<string, Rows[string]> = { ...this.#rows };
     for (const { pid, from, watermark } of effect.partitions) {
-      rows[this.#options.names.text(pid)] = [from, watermark];
+      rows[this.#options.names.text(pid)] = dedupEpoch === 0 ? [from, watermark] : [from, watermark, dedupEpoch];
     }
     this.#rows = rows;
     const outcome = await this.#written("the watermarks", () =>
@@ -185,9 +187,9 @@ export class Coordination {
 
   #watermarksState(record: WatermarksRecord): WatermarksState {
     this.#rows = record.partitions;
-    const partitions = Object.entries(record.partitions).flatMap(([name, [from, watermark]]) => {
+    const partitions = Object.entries(record.partitions).flatMap(([name, [from, watermark, dedupEpoch = 0]]) => {
       const pid = this.#options.names.parse(name);
-      return pid === null ? [] : [{ pid, from, watermark }];
+      return pid === null || dedupEpoch !== this.#options.dedupEpoch ? [] : [{ pid, from, watermark }];
     });
     // A new cell's record is not clean and has no rows; a written one that looks like this says no more than that.
     const written = record.clean || Object.keys(record.partitions).length > 0;

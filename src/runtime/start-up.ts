@@ -102,6 +102,7 @@ export async function openParts(
     post: hooks.post,
     onMembers: (members) => deaths.members(members, performance.now()),
     log,
+    dedupEpoch: options.dedupEpoch,
   });
   const topics = await register(options, self, coordination);
   const settings = options.settings(coordinator.clusterUuid(), hooks.bootId, topics);

@@ -73,7 +73,8 @@ async function recordOf(
   log("warn", `dedup epoch ${dedupEpoch} begins: every record of ${topic} counts as new`, {
     before: record.dedupEpoch,
   });
-  const raised = { ...record, dedupEpoch };
+  // The new epoch begins where the group stands: whoever replays sets its offsets first, and says so by raising the epoch.
+  const raised = { ...record, dedupEpoch, startAt: "committed" as const };
   await coordinator.replaceTopic(topic, raised);
   return raised;
 }

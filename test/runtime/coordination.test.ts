@@ -66,6 +66,7 @@ function make() {
     },
     onMembers: (list) => members.push(list),
     log: (_level, message) => warnings.push(message),
+    dedupEpoch: 0,
   });
   const next = (): Promise<CoreEvent> => new Promise((resolve) => waiting.push(resolve));
   return { coordinator, coordination, events, members, warnings, next };
