@@ -242,7 +242,15 @@ export class OneLeader extends OneCore {
   answer(name: string, status: Attestation, more: Partial<AnswerItem> = {}): void {
     const last = this.messagesTo(name, "question").at(-1)!;
     const items = last.items.map(({ pid, offset, stamp }) => ({
-      ...{ pid, offset, stamp, status, attempts: 0, taskId: "", idKnown: true, payloadHi: 0, payloadLo: 0 },
+      pid,
+      offset,
+      stamp,
+      status,
+      attempts: 0,
+      taskId: "",
+      idKnown: true,
+      payloadHi: 0,
+      payloadLo: 0,
       ...more,
     }));
     this.say(name, { kind: "answer", epoch: this.epoch, number: last.number, items });

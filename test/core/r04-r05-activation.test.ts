@@ -28,8 +28,23 @@ function deltaOf(epoch: number, seq: number): Delta {
 
 function syncChunk(epoch: number, replace: boolean): StateChunkMessage {
   return {
-    ...{ kind: "state-chunk", epoch, purpose: "sync", first: true, last: true, replace, seq: 0 },
-    ...{ watermarks: [{ pid: 0, from: 0, watermark: 0 }], rows: [], generations: [], segments: [] },
+    kind: "state-chunk",
+    epoch,
+    purpose: "sync",
+    first: true,
+    last: true,
+    replace,
+    seq: 0,
+    watermarks: [
+      {
+        pid: 0,
+        from: 0,
+        watermark: 0,
+      },
+    ],
+    rows: [],
+    generations: [],
+    segments: [],
   };
 }
 

@@ -112,8 +112,12 @@ test("R9: a verdict for an ownership that is over is ignored", () => {
     epoch: 1,
     batches: [
       {
-        ...{ number: old.number, pid: 0, ownership: old.ownership, attempts: new Uint8Array(0) },
-        ...{ results: Uint8Array.of(Verdict.granted), stamps: Float64Array.of(1) },
+        number: old.number,
+        pid: 0,
+        ownership: old.ownership,
+        attempts: new Uint8Array(0),
+        results: Uint8Array.of(Verdict.granted),
+        stamps: Float64Array.of(1),
       },
     ],
   });
@@ -260,8 +264,12 @@ test("R11: verdicts up to the refused sequence are ignored, those above it count
     epoch: 1,
     batches: [
       {
-        ...{ number: claim.number, pid: 0, ownership: claim.ownership, attempts: new Uint8Array(0) },
-        ...{ results: Uint8Array.of(Verdict.granted), stamps: Float64Array.of(6) },
+        number: claim.number,
+        pid: 0,
+        ownership: claim.ownership,
+        attempts: new Uint8Array(0),
+        results: Uint8Array.of(Verdict.granted),
+        stamps: Float64Array.of(6),
       },
     ],
   });

@@ -33,8 +33,16 @@ test("R14: a batch of an ownership that is over is discarded", () => {
   member.step({
     type: "delivered",
     batch: {
-      ...{ pid: 0, ownership: old, fetchedFrom: 0, nextPosition: 1, offsets, hashes: new Uint32Array(2) },
-      ...{ ids: null, payloads: null, leaderEpoch: 0, logEnd: 1_000 },
+      pid: 0,
+      ownership: old,
+      fetchedFrom: 0,
+      nextPosition: 1,
+      offsets,
+      hashes: new Uint32Array(2),
+      ids: null,
+      payloads: null,
+      leaderEpoch: 0,
+      logEnd: 1e3,
     },
   });
   expect(window0(member).fetchPosition).toBe(0);
@@ -46,8 +54,16 @@ test("R14: the committable position is the first unfinished delivered record, ov
   member.step({
     type: "delivered",
     batch: {
-      ...{ pid: 0, ownership: 1, fetchedFrom: 0, nextPosition: 900, offsets, hashes: new Uint32Array(8).fill(7) },
-      ...{ ids: null, payloads: null, leaderEpoch: 0, logEnd: 1_000 },
+      pid: 0,
+      ownership: 1,
+      fetchedFrom: 0,
+      nextPosition: 900,
+      offsets,
+      hashes: new Uint32Array(8).fill(7),
+      ids: null,
+      payloads: null,
+      leaderEpoch: 0,
+      logEnd: 1e3,
     },
   });
   member.claim();

@@ -105,8 +105,15 @@ test("R15: metadata survives the round trip, fits 4,096 bytes, and what is not o
   fc.assert(
     fc.property(
       fc.record({
-        ...{ dedupEpoch: counter, topicGeneration: counter, epoch: counter, from: counter, ceiling: counter },
-        leaderEpoch: fc.integer({ min: -1, max: 2 ** 31 - 1 }),
+        dedupEpoch: counter,
+        topicGeneration: counter,
+        epoch: counter,
+        from: counter,
+        ceiling: counter,
+        leaderEpoch: fc.integer({
+          min: -1,
+          max: 2 ** 31 - 1,
+        }),
         clusterUuid: fc.uuid(),
         finals: fc.uint8Array({ maxLength: BITMAP_BYTES_MAX + 500 }),
       }),
@@ -124,7 +131,14 @@ test("R15: metadata survives the round trip, fits 4,096 bytes, and what is not o
     }),
     { numRuns: 50 },
   );
-  const large = { ...{ dedupEpoch: 1, topicGeneration: 1, epoch: 1, from: 0, ceiling: 1, leaderEpoch: 0 } };
+  const large = {
+    dedupEpoch: 1,
+    topicGeneration: 1,
+    epoch: 1,
+    from: 0,
+    ceiling: 1,
+    leaderEpoch: 0,
+  };
   const finals = new Uint8Array(BITMAP_BYTES_MAX + 400).fill(255);
   expect(formatMetadata({ ...large, clusterUuid: "u", finals }).length).toBeLessThanOrEqual(METADATA_BYTES_MAX);
   for (const text of ["v1|1|1|u|1|0|0|0|###", "v2|1|1|u|1|0|0|0|", "v1|1|1|u|x|0|0|0|", "v1|1|1|u|1|0|0|0"])
@@ -220,7 +234,10 @@ function later(leader: OneLeader, ms: number): void {
 test("R15: after an unclean start what lies below the ceiling is suspect, unless it has a final bit", () => {
   const leader = unclean();
   expect(leader.claim("m/1", claimOf(1, [3, 4, 5, 7, 8]))).toEqual([
-    ...["doubtful", "doubtful", "doubtful", "doubtful"],
+    "doubtful",
+    "doubtful",
+    "doubtful",
+    "doubtful",
     "granted", // at the ceiling: nobody was ever granted it
   ]);
   expect(ask(leader, 5)).toBe("executed");
@@ -322,7 +339,9 @@ test("R15: suspects outlive the leader that found them", () => {
   leader.setWritten();
   leader.own("m/1", { ours: true, hadCommit: true, from: 0 });
   expect(leader.claim("m/1", claimOf(1, [4, 5, 6], { ids: [null, null, "pay-7"] }))).toEqual([
-    ...["doubtful", "granted", "doubtful"],
+    "doubtful",
+    "granted",
+    "doubtful",
   ]);
   expect(ask(leader, 6, "pay-7")).toBe("wait");
   expect(ask(leader, 4, "pay-7")).toBe("wait");

@@ -214,25 +214,25 @@ test("R18: what is still in the table is answered by its index when the filter h
 // --- parameters
 
 test("R19: every setting of the core is compared in the handshake, or is a node's own affair", () => {
-  /** May differ between the nodes of a cell: they bound one node's own work or patience, or are compared elsewhere. */
-  const own: Record<string, string> = {
-    ...{ clusterUuid: "in every hello", nodeId: "its name", bootId: "its life", startAt: "of a first start" },
-    ...{ heartbeatMs: "", inSyncEvictionMs: "", checkQuorumMs: "", isolateAfterMs: "", uncleanStartAfterMs: "" },
-    ...{ syncMaxMs: "", electionBackoffMs: "", watermarkPersistMs: "", drainTimeoutMs: "", concurrency: "" },
-    ...{ checkConcurrency: "", checkAttemptsMax: "", checkBackoffMs: "", unknownMax: "", claimBatchMax: "" },
-    ...{ reportsInFlightMax: "", batchDelayMs: "", commitIntervalMs: "", tableSlotsMax: "", doubtfulMax: "" },
-    ...{ doubtPageMax: "", doubtIntervalMs: "", deltaLogMax: "" },
-  };
+  // May differ between the nodes of a cell: they bound one node's own work or patience, or are in every hello.
+  const own = new Set(
+    (
+      "clusterUuid nodeId bootId startAt heartbeatMs inSyncEvictionMs checkQuorumMs isolateAfterMs uncleanStartAfterMs " +
+      "syncMaxMs electionBackoffMs watermarkPersistMs drainTimeoutMs concurrency checkConcurrency checkAttemptsMax " +
+      "checkBackoffMs unknownMax claimBatchMax reportsInFlightMax batchDelayMs commitIntervalMs tableSlotsMax " +
+      "doubtfulMax doubtPageMax doubtIntervalMs deltaLogMax"
+    ).split(" "),
+  );
   const base = settingsOf("a");
   const text = (settings: CoreSettings) => JSON.stringify(parameterSet(settings, "group"));
-  const other = (value: unknown): unknown => {
+  const other = (value: CoreSettings[keyof CoreSettings]): unknown => {
     if (typeof value === "number") return value + 1;
-    if (Array.isArray(value)) return [{ ...(value[0] as object), name: "another" }];
-    return typeof value === "object" ? { ...value, seed: 99 } : `${String(value)}x`;
+    if (typeof value === "string") return `${value}x`;
+    return "seed" in value ? { ...value, seed: 99 } : [{ ...value[0], name: "another" }];
   };
   for (const key of Object.keys(base) as (keyof CoreSettings)[]) {
     const changed = { ...base, [key]: other(base[key]) };
-    expect([key, text(changed) !== text(base)]).toEqual([key, own[key] === undefined]);
+    expect([key, text(changed) !== text(base)]).toEqual([key, !own.has(key)]);
   }
   expect(Object.keys(coreSettings(nodeConfig({ dataDir: "/data" }), [], "u", "b")).toSorted()).toEqual(
     Object.keys(base).toSorted(),

@@ -437,7 +437,12 @@ test("R24: a member tells how far it has come", () => {
   member.end(0, "success");
   member.tick(500);
   expect(member.reports.flatMap((report) => report.progress).at(-1)).toEqual({
-    ...{ pid: 0, generation: 1, delivered: 5, claimed: 5, executed: 1, committed: 0 },
+    pid: 0,
+    generation: 1,
+    delivered: 5,
+    claimed: 5,
+    executed: 1,
+    committed: 0,
   });
   expect(listOf(member.reports.flatMap((report) => report.claims).at(-1)!.offsets)).toHaveLength(5);
 });

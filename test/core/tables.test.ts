@@ -34,12 +34,20 @@ const phaseByte = fc
   );
 const word = fc.nat(3).map((n) => n * 0x5555_5555); // few values: equal hashes are the interesting case
 const row: fc.Arbitrary<Row> = fc.record({
-  ...{
-    holder: fc.constantFrom(...HOLDERS),
-    epoch: fc.integer({ min: 1, max: 3 }),
-    stamp: fc.integer({ min: 1, max: 9 }),
-  },
-  ...{ phaseByte, unknownRuns: fc.nat(255), attempts: fc.nat(255), hi: word, lo: word },
+  holder: fc.constantFrom(...HOLDERS),
+  epoch: fc.integer({
+    min: 1,
+    max: 3,
+  }),
+  stamp: fc.integer({
+    min: 1,
+    max: 9,
+  }),
+  phaseByte,
+  unknownRuns: fc.nat(255),
+  attempts: fc.nat(255),
+  hi: word,
+  lo: word,
 });
 
 /** The dumb model of one partition. */
@@ -75,7 +83,10 @@ function write(table: GrantTable, partition: PartitionTable, offset: number, r: 
 
 function expectSame(partition: PartitionTable, model: Model, around: number): void {
   expect([partition.from, partition.watermark, partition.entries, partition.ledger]).toEqual([
-    ...[model.from, model.watermark, model.rows.size, model.ledger],
+    model.from,
+    model.watermark,
+    model.rows.size,
+    model.ledger,
   ]);
   for (let offset = Math.max(0, model.watermark - 3); offset < around; offset++) {
     const known = model.rows.get(offset);
@@ -87,8 +98,12 @@ function expectSame(partition: PartitionTable, model: Model, around: number): vo
     const { phaseByte: byte, hi, lo, ...rest } = known;
     expect(partition.read(offset)).toEqual({
       ...rest,
-      ...{ offset, hashHi: hi >>> 0, hashLo: lo >>> 0, phase: (byte & 7) as Phase },
-      ...{ dirty: (byte & DIRTY_FLAG) !== 0, maybe: (byte & MAYBE_FLAG) !== 0 },
+      offset,
+      hashHi: hi >>> 0,
+      hashLo: lo >>> 0,
+      phase: (byte & 7) as Phase,
+      dirty: (byte & DIRTY_FLAG) !== 0,
+      maybe: (byte & MAYBE_FLAG) !== 0,
     });
     expect(partition.isFree(offset)).toBe((byte & FREE_FLAG) !== 0);
   }
@@ -143,7 +158,10 @@ describe("PartitionTable", () => {
     const partition = new GrantTable().partition(0);
     partition.restartAt(100);
     expect([99, 100, 100 + SLOTS_MAX - 1, 100 + SLOTS_MAX].map((offset) => partition.fits(offset))).toEqual([
-      ...[false, true, true, false],
+      false,
+      true,
+      true,
+      false,
     ]);
   });
 

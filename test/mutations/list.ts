@@ -423,8 +423,8 @@ export const mutations: readonly Mutation[] = [
     ],
     [
       "r6-told",
-      "if (this.waiters.size > 0 && (isFinalPhase(phase) || (flags & FREE_FLAG) !== 0)) this.#wake(",
-      "if (false) this.#wake(",
+      "this.#wake(pid, offset, phase);",
+      "{\n    }",
       "R6: step 3: running means wait, and the end is told to who waits",
     ],
   ]),
