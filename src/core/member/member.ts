@@ -315,7 +315,7 @@ export class Member {
       hadCommit: window.hadCommit || window.anchored,
       from: window.anchored ? window.from : window.readFrom,
       ceiling: window.ceilingFloor,
-      finals: window.anchored ? window.finalsAbove(window.committed, BITMAP_BYTES_MAX) : window.readFinals,
+      finals: window.finalsAbove(window.committed, BITMAP_BYTES_MAX),
       logStart: window.logStart,
       logEnd: window.logEnd,
       leaderEpoch: window.leaderEpochBelow(window.committed),
