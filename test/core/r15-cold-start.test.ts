@@ -384,6 +384,31 @@ test("R15: after an election an owner reports only what a commit has shown to be
   expect(claimed(member)).toEqual([0, 1]); // of the old epoch: the new leader has not answered the report yet
 });
 
+test("R15: final bits are told from the position that is told, also when the commit that shows it moved it", () => {
+  const member = new OneMember();
+  member.own();
+  member.deliver(0, 4);
+  member.answerClaim();
+  for (const offset of [0, 2]) member.end(offset, "success");
+  member.step({ type: "revoked" });
+  while (member.core.member.commits.busy) member.commitDone();
+  const metadata = metadataOf({ ceiling: 4, finals: Uint8Array.of(0b101) });
+  member.step({
+    type: "assigned",
+    generation: 2,
+    partitions: [{ pid: 0, committed: 0, metadata, logStart: 0, logEnd: 4 }],
+  });
+  member.deliver(0, 4); // 0 and 2 ran here: the next commit may pass 0
+  member.epoch = 2;
+  member.say({ kind: "admitted", epoch: 2 });
+  member.tick();
+  member.commitDone();
+  member.tick(600);
+  const report = member.reports.flatMap((sent) => sent.partitions).at(-1)!;
+  expect(report.position).toBe(1);
+  expect([...report.finals]).toEqual([0b10]); // offset 2, and not 3
+});
+
 test("R15: the answer to a commit of the old epoch shows nothing", () => {
   const member = new OneMember();
   member.own();

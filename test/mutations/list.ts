@@ -1400,4 +1400,12 @@ export const mutations: readonly Mutation[] = [
   ...of("leader/suspects.ts", chaos, [
     ["chaos-suspects", "if (lost.clean) return;", "if (lost.clean || leader.epoch > 0) return;", HISTORIES],
   ]),
+  ...of("member/member.ts", cold, [
+    [
+      "r15-bits-from-position",
+      "finals: window.finalsAbove(window.committed, BITMAP_BYTES_MAX),",
+      "finals: window.readFinals,",
+      "R15: final bits are told from the position that is told, also when the commit that shows it moved it",
+    ],
+  ]),
 ];
