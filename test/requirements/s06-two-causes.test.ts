@@ -19,7 +19,11 @@ test("S6: a node was added: the previous node executes, the new node commits, an
         work: { ms: 200 },
       })),
     );
-    await cluster.waitFor("work under way", () => cluster.effects().length > 30);
+    const partitionOf = (taskId: string): number => Number(taskId.slice(5)) % PARTITIONS;
+    await cluster.waitFor(
+      "work under way in every partition",
+      () => new Set(cluster.effects().map((line) => partitionOf(line.taskId))).size === PARTITIONS,
+    );
     const before = await cluster.owners();
     const added = await cluster.addNode();
     const moved = (await cluster.owners()).get(added.name) ?? [];
@@ -36,7 +40,7 @@ test("S6: a node was added: the previous node executes, the new node commits, an
     const status = (await added.status())?.core;
     for (const partition of moved) {
       expect(status?.partitions.find((each) => each.pid === partition)?.position).toBe(TASKS / PARTITIONS);
-      const inPartition = cluster.effects().filter((line) => Number(line.taskId.slice(5)) % PARTITIONS === partition);
+      const inPartition = cluster.effects().filter((line) => partitionOf(line.taskId) === partition);
       const earlier = inPartition.filter((line) => before.get(line.node)?.includes(partition) === true);
       expect(earlier.length).toBeGreaterThan(0);
     }
