@@ -76,8 +76,15 @@ test("R6: of who lost the partition and dropped its copy only the entry can be h
     number: question.number,
     items: [
       {
-        ...{ pid: 0, offset: 0, stamp: question.items[0]!.stamp, status: "refused", attempts: 0 },
-        ...{ taskId: "", idKnown: false, payloadHi: 0, payloadLo: 0 },
+        pid: 0,
+        offset: 0,
+        stamp: question.items[0]!.stamp,
+        status: "refused",
+        attempts: 0,
+        taskId: "",
+        idKnown: false,
+        payloadHi: 0,
+        payloadLo: 0,
       },
     ],
   });

@@ -66,8 +66,17 @@ test("R3: the set never holds a member whose state is being replaced", () => {
 test("R5: whose state was cleared acknowledges nothing of it any more", () => {
   const member = new OneMember();
   const chunk: StateChunkMessage = {
-    ...{ kind: "state-chunk", epoch: 1, purpose: "sync", first: true, last: true, replace: true, seq: 7 },
-    ...{ watermarks: [], rows: [], generations: [], segments: [] },
+    kind: "state-chunk",
+    epoch: 1,
+    purpose: "sync",
+    first: true,
+    last: true,
+    replace: true,
+    seq: 7,
+    watermarks: [],
+    rows: [],
+    generations: [],
+    segments: [],
   };
   member.say(chunk);
   expect(member.report).toMatchObject({ appliedEpoch: 1, appliedSeq: 7 });
@@ -125,7 +134,8 @@ test("R22: a drained node goes when its facts are replicated, not before", () =>
   leader.own("B/1", { generation: 2 });
   const last = {
     finished: [factsOf(Phase.executed, [0, 1])],
-    ...{ draining: true, runsNothing: true },
+    draining: true,
+    runsNothing: true,
   };
   leader.report("A/1", { appliedEpoch: leader.epoch, appliedSeq: leader.leader.state.seq, ...last });
   leader.tick(20);
@@ -211,8 +221,12 @@ test("R10: a check answers only the adoption for which it was asked, also when s
     epoch: 2,
     batches: [
       {
-        ...{ number: page.number, pid: 0, ownership: page.ownership, attempts: new Uint8Array(0) },
-        ...{ results: Uint8Array.of(Verdict.adopted), stamps: Float64Array.of(stamp) },
+        number: page.number,
+        pid: 0,
+        ownership: page.ownership,
+        attempts: new Uint8Array(0),
+        results: Uint8Array.of(Verdict.adopted),
+        stamps: Float64Array.of(stamp),
       },
     ],
   });
