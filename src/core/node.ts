@@ -26,6 +26,7 @@ const REDIAL_MS = 100;
 const REDIAL_MAX_MS = 2_000;
 const DIAL_TIMEOUT_MS = 3_000;
 const COMPETE_AGAIN_MS = 500;
+const RESIGN_AGAIN_MS = 1_000;
 /** Turns of messages to itself within one step; more would mean a loop in the protocol. */
 const LOOP_MAX = 1_000;
 /** Proofs of death kept for a leadership of this node; the oldest goes first: its tasks then wait for the quarantine. */
@@ -59,6 +60,7 @@ export class NodeCore {
   #competeAt = Infinity;
   #competing = false;
   #competeNotBefore = 0; // after a resignation
+  #resignAgainAt = 0;
   #noLeaderSince: number;
   #drainBegan = Infinity;
   /** When this node proved which death (R12): who leads next needs it for the tasks of the leader that died. */
@@ -392,6 +394,18 @@ export class NodeCore {
     this.#competeAt = Math.max(this.#competeNotBefore, now + waitMs + electionBackoffMs * this.ctx.random());
   }
 
+  /**
+   * A leader's node in the coordinator lives as long as its owner's session: when a resignation did not get through, or
+   * another epoch ended this leadership, nobody could ever lead again.
+   */
+  #giveNodeBack(now: number): void {
+    const { leaderKnown } = this;
+    if (this.leader !== null || leaderKnown?.incarnation !== this.incarnation || leaderKnown.epoch > this.epoch) return;
+    if (now < this.#resignAgainAt || this.#session !== "connected") return;
+    this.#resignAgainAt = now + RESIGN_AGAIN_MS;
+    this.ctx.emit({ type: "resign", epoch: leaderKnown.epoch });
+  }
+
   #compete(now: number): void {
     if (
       this.#competing ||
@@ -463,6 +477,7 @@ export class NodeCore {
     }
     const complete = this.leader.state.active || this.leader.activation.selfMerged;
     this.leader = null;
+    this.#resignAgainAt = now + RESIGN_AGAIN_MS;
     this.#loop = [];
     this.member.detach(now);
     // A state that was complete before the merge still is: merging only adds. Any other half merged state is nobody's (R5).
@@ -482,6 +497,7 @@ export class NodeCore {
 
   #turn(now: number): void {
     this.#keepLink(now);
+    this.#giveNodeBack(now);
     this.#compete(now);
     this.member.turn(now);
     this.leader?.turn(now);

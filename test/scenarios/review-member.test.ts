@@ -143,3 +143,20 @@ test("R15: a bitmap whose commit ended unknown is committed again, though nothin
   member.tick(200);
   expect(member.all("commit")).toHaveLength(before + 1);
 });
+
+test("R6: who waits longest is asked first, so that doubts told to wait keep nobody from being asked", () => {
+  const member = new OneMember({ settings: { doubtPageMax: 2, reportsInFlightMax: 1 } });
+  member.own();
+  member.deliver(0, 4);
+  member.answerClaim(Verdict.doubtful);
+  const pages = () => member.reports.flatMap(({ doubts }) => doubts.map(({ offsets }) => offsets.base));
+  for (let i = 0; pages().length === 0 && i < 10; i++) {
+    member.acknowledge();
+    member.tick(2);
+  }
+  member.answerDoubts(Verdict.wait);
+  expect(pages()).toEqual([0]);
+  member.tick(300); // those are due again before the leader had time for the next report
+  member.acknowledge();
+  expect(pages()).toEqual([0, 2]);
+});

@@ -100,6 +100,7 @@ export class Leader {
       sendState(leader, peer, !(listed && message.appliedEpoch === epoch));
       return;
     }
+    leader.tellWatermarks();
     peer.standing = "synced";
     peer.applied = message.appliedSeq;
     for (const delta of leader.log) {
@@ -276,6 +277,7 @@ export class Leader {
     const { joined, left } = setWritten(leader, version);
     if (first) this.#activate(now);
     for (const incarnation of joined) leader.sendTo(incarnation, { kind: "admitted", epoch: leader.epoch });
+    if (joined.length > 0) leader.tellWatermarks();
     for (const incarnation of left)
       this.#dismiss(incarnation, leader.peers.get(incarnation)?.runsNothing === true ? "drained" : "evicted", now);
     this.#ctx.log("info", `in-sync set: ${leader.inSync.join(", ")} (epoch ${leader.epoch})`);

@@ -43,6 +43,7 @@ export interface Peer {
 }
 
 export const SELF = -1;
+const WAITERS_MAX = 65_536;
 const WAITED_OUTCOMES_MAX = 65_536;
 
 /** A verdict batch that waits for the acknowledgement of the delta that it rests on. */
@@ -218,6 +219,8 @@ export class LeaderState {
     );
     if (!known && (hi !== 0 || lo !== 0)) this.index.add(pid, offset, hi, lo);
     this.builder.change(pid, holder, offset, stamp, phaseByte, unknownRuns, attempts, hi, lo, withHashes);
+    // A next unknown end of this task waits for its own effects to settle.
+    if (holder === "" || isFinalPhase(phase)) this.unknownSince.delete(`${pid}:${offset}`);
     if (this.waiters.size > 0 && (isFinalPhase(phase) || (flags & FREE_FLAG) !== 0)) this.#wake(pid, offset, phase);
     return stamp;
   }
@@ -231,7 +234,6 @@ export class LeaderState {
   ): void {
     const entry = table.read(offset);
     if (entry === null || isFinalPhase(entry.phase)) return;
-    this.unknownSince.delete(`${pid}:${offset}`); // of the run that is over now; the next one has its own
     const dirty = entry.dirty || change.dirty;
     const maybe = entry.maybe && !change.dirty ? MAYBE_FLAG : 0;
     const unknownRuns = Math.min(255, entry.unknownRuns + (change.unknownRun ? 1 : 0));
@@ -263,6 +265,7 @@ export class LeaderState {
     const key = `${pid}:${offset}`;
     let byPeer = this.waiters.get(key);
     if (byPeer === undefined) {
+      if (this.waiters.size >= WAITERS_MAX) this.waiters.clear(); // they ask again by themselves
       byPeer = new Map();
       this.waiters.set(key, byPeer);
     }
@@ -295,6 +298,11 @@ export class LeaderState {
     table.advance(watermark);
     this.builder.watermark(pid, table.from, watermark);
     this.queue({ kind: "watermark", row: { pid, from: table.from, watermark } });
+  }
+
+  /** Who was away while W rose would keep what it executed below it until the next rise. */
+  tellWatermarks(): void {
+    for (const row of this.replica.watermarkRows()) this.queue({ kind: "watermark", row });
   }
 
   /** Released when the delta of this turn is acknowledged by all who must. */

@@ -136,18 +136,26 @@ function askable(window: PartitionWindow, doubt: Doubt): boolean {
 export function takeDoubts(state: MemberState, now: number): DoubtPage[] {
   const pages: DoubtPage[] = [];
   if (!mayClaim(state) || state.doubtCount === 0) return pages;
-  let room = state.ctx.settings.doubtPageMax;
+  const perWindow: { readonly window: PartitionWindow; readonly due: Doubt[] }[] = [];
   for (const window of state.windows.values()) {
-    if (room <= 0) break;
     if (window.doubts.size === 0 || !window.anchored || !window.infoKnown || window.stopped !== "") continue;
     const due = [...window.doubts.values()].filter((doubt) => doubt.askAt <= now && askable(window, doubt));
-    if (due.length === 0) continue;
-    due.sort((a, b) => a.offset - b.offset);
-    const page = doubtPage(state, window, due.slice(0, room));
-    pages.push(page);
-    room -= page.offsets.count;
+    if (due.length > 0) perWindow.push({ window, due: due.sort(longestDue) });
+  }
+  perWindow.sort((a, b) => longestDue(a.due[0]!, b.due[0]!));
+  let room = state.ctx.settings.doubtPageMax;
+  for (const { window, due } of perWindow) {
+    if (room <= 0) break;
+    const asked = due.slice(0, room).sort((a, b) => a.offset - b.offset);
+    pages.push(doubtPage(state, window, asked));
+    room -= asked.length;
   }
   return pages;
+}
+
+/** Who waits longest is asked first: what was just told to wait may wait for one that was never asked (R15e). */
+function longestDue(a: Doubt, b: Doubt): number {
+  return a.askAt - b.askAt || a.offset - b.offset;
 }
 
 function doubtPage(state: MemberState, window: PartitionWindow, doubts: readonly Doubt[]): DoubtPage {
