@@ -113,8 +113,9 @@ async function carryOut(
   try {
     await plan.run(run);
     feeder.release();
-    await run.until("all tasks to have an effect", () => run.done >= count);
-    await run.until("all nodes to be quiet", () => run.isQuiet());
+    await run.until("all tasks to be fed", () => feeder.fed >= count);
+    // Not "all to have an effect": what the cell committed without one will never have it.
+    await run.until("all tasks to be finished", () => run.isQuiet() && run.committed >= count);
     await untilCommitted(run, log);
   } catch (error) {
     // The judgement says more than the error alone: what is missing counts as lost.

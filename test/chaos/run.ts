@@ -121,6 +121,12 @@ export class ChaosRun implements Disposable {
     });
   }
 
+  /** Offsets below the committed positions, by the owners' word. */
+  get committed(): number {
+    const partitions = this.cell.alive.flatMap((node) => this.status(node)?.core.partitions ?? []);
+    return partitions.reduce((sum, { position }) => sum + position, 0);
+  }
+
   judge(producedIds: readonly string[]): { judgement: Judgement; malformed: number } {
     this.#read();
     const malformed = this.#reader.malformed + (this.#reader.unfinished === "" ? 0 : 1);
