@@ -410,9 +410,9 @@ export class Chaos {
     if (this.#windowLostAt.some((at) => at >= first.startedAt && at - WATCH_MS <= second.startedAt))
       return "unclean start";
     const { capacityPerGeneration } = this.cell.settings(first.node).filter;
-    // The filter took the id when the record was first given, however long it ran or was retried since.
+    // The filter took the id when the record was first given, which may be long before the first run that we see.
     const given = this.cell.runsOf(first.partition, first.offset)[0]!;
-    return this.#changesBetween(given, second) >= capacityPerGeneration ? "filter window" : null;
+    return this.#changesBetween(given, second) >= capacityPerGeneration / 2 ? "filter window" : null;
   }
 
   /** Changes of T between two grants; a task makes at least one, so the filter took no more keys than that. */
