@@ -111,7 +111,7 @@ describe("a node", () => {
 
   test("three nodes share the partitions and run each task once", async () => {
     const dataDir = newCell();
-    await produce(dataDir, 1_500, 6);
+    await produce(dataDir, 0, 6); // the topic alone: work comes when all share it
     const effects = new Effects();
     const workers = new Set<string>();
     const nodes: RunningNode[] = [];
@@ -123,6 +123,8 @@ describe("a node", () => {
       };
       nodes.push(await startNode(configOf(id, dataDir), tasksOf({ execute }), { logger: silent }));
     }
+    await until(() => nodes.every((node) => node.status()!.core.partitions.length === 2));
+    await produce(dataDir, 1_500, 6);
     await until(() => effects.runs.size === 1_500);
     await Bun.sleep(200); // a second run would come soon after the first
     const leaders = nodes.filter((node) => node.status()!.core.leaderStatus?.active === true);
