@@ -44,7 +44,7 @@ const cold = "r15-cold-start.test.ts";
 const lease = "r16-r19-lease.test.ts";
 const outcomes = "r20-r24-outcomes.test.ts";
 const tables = "tables.test.ts";
-const chaos = "chaos.test.ts";
+const chaos = "chaos.slow.test.ts";
 const HISTORIES = "G0, G1, G2: 61 random histories lose nothing and run nothing twice";
 
 export const mutations: readonly Mutation[] = [

@@ -1,6 +1,6 @@
 /**
  * Random faults against a whole cell: no loss, no double that the rules do not excuse. One seed is one history, the same
- * each time; a failure tells its seed and its story. More of them: CHAOS_FROM=1000 CHAOS_SEEDS=2000 bun test test/core/chaos.test.ts
+ * each time; a failure tells its seed and its story. More of them: CHAOS_FROM=1000 CHAOS_SEEDS=2000 bun test test/core/chaos.slow.test.ts
  */
 import { expect, test } from "bun:test";
 import { Chaos } from "./chaos.ts";
