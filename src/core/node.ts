@@ -511,7 +511,7 @@ export class NodeCore {
     this.#afterTurn(now);
   }
 
-  /** Messages of this node to itself: the same path, in process. */
+  /** Messages of this node to itself: the same path, without a link. */
   #deliverLocally(toLeader: boolean, message: PeerMessage, now: number): void {
     if (this.leader === null || message.epoch !== this.epoch) return;
     if (toLeader) this.leader.receive(SELF, this.incarnation, message, now);
