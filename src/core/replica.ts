@@ -4,7 +4,6 @@
  * merge (activation) adds to it.
  */
 import { BloomError, estimateParameters, RotatingBloomFilter } from "../../native-ish/bloom.ts";
-import type { PartitionId } from "./identity.ts";
 import {
   FRESH_FLAG,
   type Delta,
@@ -156,10 +155,6 @@ export class Replica {
     const partition = this.table.partition(row.pid);
     if (row.from > partition.from) partition.restartAt(row.from);
     if (row.from === partition.from) partition.advance(row.watermark);
-  }
-
-  forget(pid: PartitionId): void {
-    this.table.partitions.delete(pid);
   }
 }
 

@@ -106,10 +106,6 @@ export class PartitionTable {
     return this.has(offset) ? this.#holders.names[this.#holder[offset & this.#mask]!]! : "";
   }
 
-  holderIndexOf(offset: number): number {
-    return this.#holder[offset & this.#mask]!;
-  }
-
   stampOf(offset: number): number {
     return this.has(offset) ? this.#stamp[offset & this.#mask]! : -1;
   }

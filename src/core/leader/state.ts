@@ -365,11 +365,6 @@ export class LeaderState {
     return lowest;
   }
 
-  /** Live peers that could be in a set: connected, synchronised. */
-  liveMembers(): Incarnation[] {
-    return [...this.peers.values()].filter((peer) => peer.standing === "synced").map((peer) => peer.incarnation);
-  }
-
   /** A set without older incarnations of the same node. */
   withMember(set: readonly Incarnation[], joiner: Incarnation): Incarnation[] {
     return [...set.filter((incarnation) => nodeIdOf(incarnation) !== nodeIdOf(joiner)), joiner];

@@ -137,10 +137,6 @@ export class Member {
     for (const exception of seen) this.#seen.push(exception);
   }
 
-  get runsNothingSaid(): boolean {
-    return this.#runsNothingSaid;
-  }
-
   get isolationDeadline(): number {
     return this.state.lease.lastUntil + this.#ctx.settings.isolationGraceMs;
   }
