@@ -44,7 +44,7 @@ export type FaultKind =
   | "check-trouble"
   | "set-aside-trouble"
   | "slow-handlers"
-  | "loser" // any other, named in `detail`
+  | "other" // named in `detail`
   | "parameter-mismatch"
   | "replay"; // the operator asks for all tasks again: a new dedup epoch
 
