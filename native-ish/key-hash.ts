@@ -41,8 +41,16 @@ interface Source {
 /** @throws BloomParameterError when the seed is not an integer in 0..2^31-1. */
 export async function loadKeyHash(seed = 0): Promise<KeyHash> {
   requireInteger("seed", seed, 0, SEED_MAX);
+  source ??= loadSource();
+  return new KeyHash(await source, seed, new Uint8Array(0));
+}
+
+/** Loaded once a process: everything after that is synchronous, so one engine does for all. */
+let source: Promise<Source> | undefined;
+
+async function loadSource(): Promise<Source> {
   const api = await xxhash();
-  return new KeyHash({ api, engine: (await loadDirectEngine(api)) ?? wrappedEngine(api) }, seed, new Uint8Array(0));
+  return { api, engine: (await loadDirectEngine(api)) ?? wrappedEngine(api) };
 }
 
 /**

@@ -7,7 +7,7 @@
  */
 import type { MemberInfo, ProcessIdentity } from "../coordinator/coordinator.ts";
 import { incarnationOf, type Incarnation } from "../core/identity.ts";
-import { readProcess, type ProcessState } from "./process-identity.ts";
+import type { ProcessState } from "./process-identity.ts";
 
 export const LOOK_INTERVAL_MS = 250;
 /** Processes watched at once; more nodes than this on one machine wait for the quarantine. */
@@ -32,7 +32,7 @@ export class DeathProof {
   constructor(
     self: ProcessIdentity,
     onProven: (incarnation: Incarnation) => void,
-    read: (pid: number) => ProcessState = readProcess,
+    read: (pid: number) => ProcessState,
   ) {
     this.#self = self;
     this.#onProven = onProven;

@@ -1,4 +1,5 @@
 /** `startNode`: from a configuration and task types to a running node. */
+import { randomBytes } from "node:crypto";
 import packageJson from "../../package.json" with { type: "json" };
 import { advertisedAddress, coreSettings, parameterSet } from "../config/node-config.ts";
 import type { NodeConfig } from "../config/option-table.ts";
@@ -9,6 +10,7 @@ import { defaultLinkSettings } from "../links/link-settings.ts";
 import { standardLogger, type Logger } from "../ops/log.ts";
 import { Repeats } from "../ops/repeats.ts";
 import type { OpenedTopic, RunningCore, RuntimeLog, RuntimeOptions } from "./options.ts";
+import { ownIdentity, readProcess } from "./process-identity.ts";
 import { startRuntime, type RunningNode } from "./running-node.ts";
 import { openCoordinator, openTaskLog } from "./servers.ts";
 
@@ -44,6 +46,7 @@ export function runtimeOptions(
   const warn = (message: string): void => log("warn", message, {});
   return {
     nodeId: config.nodeId,
+    self: { bootId: randomBytes(16).toString("hex"), process: ownIdentity(), readProcess },
     cell: config.cell,
     version: packageJson.version,
     peerListen: config.peerListen,

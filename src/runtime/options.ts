@@ -1,5 +1,5 @@
 /** What the runtime must be told to make a node. The configuration maps to it; tests fill it directly. */
-import type { Coordinator } from "../coordinator/coordinator.ts";
+import type { Coordinator, ProcessIdentity } from "../coordinator/coordinator.ts";
 import type { CoreSettings } from "../core/settings.ts";
 import type { CoreStatus } from "../core/status.ts";
 import type { TaskType } from "../execution/define.ts";
@@ -7,6 +7,7 @@ import type { LinkSettings } from "../links/link-settings.ts";
 import type { ConsumerOptions, TaskLog } from "../task-log/task-log.ts";
 import type { HelloParameter } from "../wire/hello.ts";
 import type { DrivenCore } from "./driver.ts";
+import type { ProcessState } from "./process-identity.ts";
 
 export type RuntimeLog = (
   level: "info" | "warn" | "error",
@@ -34,8 +35,17 @@ export interface ListenAddress {
   readonly port: number; // 0: any free one
 }
 
+/** Who this start of a node is, and how it sees other processes of its machine. */
+export interface Self {
+  /** 128 random bits as 32 hex digits, never used before. */
+  readonly bootId: string;
+  readonly process: ProcessIdentity;
+  readonly readProcess: (pid: number) => ProcessState;
+}
+
 export interface RuntimeOptions {
   readonly nodeId: string;
+  readonly self: Self;
   readonly cell: string;
   readonly version: string;
   readonly peerListen: ListenAddress;

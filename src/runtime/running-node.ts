@@ -9,7 +9,6 @@
  * Guarantees: whatever was opened is closed again, also when the start fails; the watchdog guards as long as any handler
  * may run (R12); nothing of this incarnation runs when `ended` resolves, so that another may begin in this process.
  */
-import { randomBytes } from "node:crypto";
 import type { CoreEffect } from "../core/effects.ts";
 import type { CoreEvent } from "../core/events.ts";
 import { incarnationOf, type Incarnation } from "../core/identity.ts";
@@ -52,7 +51,6 @@ export class RunningNode implements AsyncDisposable {
   readonly incarnation: Incarnation;
   readonly #options: RuntimeOptions;
   readonly #write: RuntimeLog;
-  readonly #bootId = randomBytes(16).toString("hex");
   readonly #startedAt = performance.now();
   readonly #names: PartitionNames;
   readonly #ended = Promise.withResolvers<NodeEnd>();
@@ -73,7 +71,7 @@ export class RunningNode implements AsyncDisposable {
   constructor(options: RuntimeOptions) {
     this.#options = { ...options, log: (level, message, fields) => this.#log(level, message, fields) };
     this.#write = options.log;
-    this.incarnation = incarnationOf(options.nodeId, this.#bootId);
+    this.incarnation = incarnationOf(options.nodeId, options.self.bootId);
     this.#names = new PartitionNames(options.tasks.map((task) => task.topic));
   }
 
@@ -131,7 +129,6 @@ export class RunningNode implements AsyncDisposable {
     const parts = await openParts(
       this.#options,
       {
-        bootId: this.#bootId,
         names: this.#names,
         post: (event) => this.#post(event),
         fail: (error) => this.#fail(error),

@@ -26,12 +26,10 @@ import { createRunner } from "./execution-bridge.ts";
 import type { OpenedTopic, RuntimeOptions } from "./options.ts";
 import type { PartitionNames } from "./partition-names.ts";
 import { Peers } from "./peers.ts";
-import { ownIdentity } from "./process-identity.ts";
 import { openTopics } from "./topics.ts";
 
 /** What the parts tell the node. */
 export interface NodeHooks {
-  readonly bootId: string;
   readonly names: PartitionNames;
   readonly post: (event: CoreEvent) => void;
   /** Something that the node cannot do without is gone for good. */
@@ -77,25 +75,22 @@ export async function openParts(
       onFailure: hooks.fail,
     }),
   );
-  const metrics = new NodeMetrics();
-  stack.defer(() => metrics.close());
-  const httpAddress = serveHttp(options, hooks, metrics, stack);
+  const { httpAddress, metrics } = serveHttp(options, hooks, stack);
   const peers = new Peers({
     nodeId: options.nodeId,
     post: hooks.post,
     addressOf: (incarnation) => coordination.addressOf(incarnation),
     log,
-    onTraffic: (direction, message) => observe(metrics, direction, message),
+    ...(metrics === null ? {} : { onTraffic: (direction, message) => observe(metrics, direction, message) }),
   });
   const endpoint = openEndpoint(options, peers, stack);
-  const self = memberInfo(
-    options,
-    hooks,
-    formatAddress(options.advertise(parseAddress(endpoint.address))),
-    httpAddress,
-  );
+  const self = memberInfo(options, formatAddress(options.advertise(parseAddress(endpoint.address))), httpAddress);
   log("info", "listening", { peerAddress: self.peerAddress, httpAddress: self.httpAddress });
-  const deaths = new DeathProof(self.process, (incarnation) => hooks.post({ type: "death-proven", incarnation }));
+  const deaths = new DeathProof(
+    self.process,
+    (incarnation) => hooks.post({ type: "death-proven", incarnation }),
+    options.self.readProcess,
+  );
   const coordination = new Coordination({
     coordinator,
     names: hooks.names,
@@ -105,7 +100,7 @@ export async function openParts(
     dedupEpoch: options.dedupEpoch,
   });
   const topics = await register(options, self, coordination);
-  const settings = options.settings(coordinator.clusterUuid(), hooks.bootId, topics);
+  const settings = options.settings(coordinator.clusterUuid(), self.bootId, topics);
   const hasher = await createHasher(settings, topics);
   const { consumption, runner } = createWork(options, hooks, stack, hasher, watchdog);
   return {
@@ -151,14 +146,16 @@ function createWork(
   return { consumption, runner };
 }
 
+/** Metrics are measured only where somebody can read them. */
 function serveHttp(
   options: RuntimeOptions,
   hooks: NodeHooks,
-  metrics: NodeMetrics,
   stack: AsyncDisposableStack,
-): string {
+): { readonly httpAddress: string; readonly metrics: NodeMetrics | null } {
   const { httpListen } = options;
-  if (httpListen === null) return "";
+  if (httpListen === null) return { httpAddress: "", metrics: null };
+  const metrics = new NodeMetrics();
+  stack.defer(() => metrics.close());
   const http = stack.use(
     openHttp({
       listen: httpListen,
@@ -168,7 +165,7 @@ function serveHttp(
       dead: hooks.unhealthy,
     }),
   );
-  return formatAddress(options.advertise({ host: httpListen.host, port: http.port }));
+  return { httpAddress: formatAddress(options.advertise({ host: httpListen.host, port: http.port })), metrics };
 }
 
 function openEndpoint(options: RuntimeOptions, peers: Peers, stack: AsyncDisposableStack): PeerEndpoint {
@@ -179,13 +176,15 @@ function openEndpoint(options: RuntimeOptions, peers: Peers, stack: AsyncDisposa
   return endpoint;
 }
 
-function memberInfo(
-  { nodeId }: RuntimeOptions,
-  { bootId }: NodeHooks,
-  peerAddress: string,
-  httpAddress: string,
-): MemberInfo {
-  return { nodeId, bootId, peerAddress, httpAddress, protocolVersion: PROTOCOL_VERSION, process: ownIdentity() };
+function memberInfo({ nodeId, self }: RuntimeOptions, peerAddress: string, httpAddress: string): MemberInfo {
+  return {
+    nodeId,
+    bootId: self.bootId,
+    peerAddress,
+    httpAddress,
+    protocolVersion: PROTOCOL_VERSION,
+    process: self.process,
+  };
 }
 
 async function register(

@@ -122,7 +122,7 @@ describe("proof of death", () => {
       const state = readProcess(child.pid);
       if (state === null || state === "unreadable") throw new Error("the child is not there");
       const proven: string[] = [];
-      const proof = new DeathProof(identity, (incarnation) => proven.push(incarnation));
+      const proof = new DeathProof(identity, (incarnation) => proven.push(incarnation), readProcess);
       const process = { ...identity, pid: child.pid, startTime: state.startTime };
       proof.members([{ ...member("b", {}), process }], 0);
       proof.tick(1_000);
