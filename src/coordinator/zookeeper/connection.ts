@@ -13,6 +13,7 @@
  */
 import zookeeper, { type Client, type ErrorOnly, type Stat } from "node-zookeeper-client";
 import { describeError } from "../../errors.ts";
+import type { Connection, ConnectionListener, ConnectionOptions } from "./connection-port.ts";
 import {
   type NodeData,
   type Operation,
@@ -28,24 +29,7 @@ import type { SessionTicket } from "./session-supervisor.ts";
 /** ZooKeeper's own default limit is 1 MiB a node; a list of members stays far below. */
 const FRAME_BYTES_MAX = 4 * 1024 * 1024;
 
-export interface ConnectionListener {
-  handshake(ticket: SessionTicket): void;
-  expired(): void;
-  answered(sentAtMs: number): void;
-  ended(reason: string): void;
-}
-
-export interface ConnectionOptions {
-  readonly server: { readonly host: string; readonly port: number };
-  readonly sessionMs: number;
-  readonly resume: SessionTicket | null;
-  /** The newest transaction that this session has seen: a server that is behind it refuses the connection. */
-  readonly zxid: bigint;
-  readonly auth: { readonly scheme: string; readonly credentials: string } | null;
-  readonly nowMs: () => number;
-}
-
-export class ZooKeeperConnection {
+export class ZooKeeperConnection implements Connection {
   readonly #client: Client;
   readonly #options: ConnectionOptions;
   readonly #acl: readonly unknown[];

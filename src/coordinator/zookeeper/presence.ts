@@ -141,7 +141,7 @@ export class ZooKeeperPresence {
   async #tryToArrive(arrival: number, session: string): Promise<void> {
     const { paths, self } = this.#options;
     const ask = this.#askIn(session);
-    const uuid = await recipes.prepareCell(ask, paths);
+    const uuid = await recipes.prepareCell(ask, paths, this.#session.drawUuid);
     if (arrival !== this.#arrival) return;
     this.#checkUuid(uuid);
     const outcome = await recipes.register(ask, paths, self, session);

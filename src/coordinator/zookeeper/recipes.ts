@@ -7,7 +7,6 @@
  *
  * Slightly over 300 lines: one short recipe a need of the port, which share the four helpers at the top.
  */
-import { randomBytes } from "node:crypto";
 import { VouchError } from "../../errors.ts";
 import type {
   InSyncRecord,
@@ -35,11 +34,11 @@ import {
   encodeWatermarks,
 } from "../records.ts";
 import type { CellPaths } from "./connect-string.ts";
-import type { ZooKeeperConnection } from "./connection.ts";
+import type { Connection } from "./connection-port.ts";
 import type { NodeData, Operation, Reply } from "./requests.ts";
 
 /** Sends one request, in one session: "unsent" as soon as that is over. */
-export type Ask = <T>(send: (connection: ZooKeeperConnection) => Promise<Reply<T>>) => Promise<Reply<T>>;
+export type Ask = <T>(send: (connection: Connection) => Promise<Reply<T>>) => Promise<Reply<T>>;
 
 /** An election won: the epoch's number, and the version of the epoch node that guards this leader's writes. */
 export interface Won {
@@ -97,8 +96,8 @@ async function readRequired(ask: Ask, path: string): Promise<NodeData> {
   return node;
 }
 
-/** Creates what a cell needs and is missing. @returns the cluster UUID. */
-export async function prepareCell(ask: Ask, paths: CellPaths): Promise<string> {
+/** Creates what a cell needs and is missing. @returns the cluster UUID: the one that is there, or `drawUuid`'s. */
+export async function prepareCell(ask: Ask, paths: CellPaths, drawUuid: () => string): Promise<string> {
   // Asked first: creating below a node that we may only read is refused even when the child is already there.
   const folders = [...paths.ancestors(), paths.members, paths.topics];
   const replies = await Promise.all(folders.map((path) => ask((connection) => connection.exists(path))));
@@ -111,7 +110,7 @@ export async function prepareCell(ask: Ask, paths: CellPaths): Promise<string> {
     prepareGuarded(ask, paths.watermarks, encodeWatermarks(INITIAL_WATERMARKS)),
   ]);
   if ((await readNode(ask, paths.uuid)) === null) {
-    await createNode(ask, paths.uuid, randomBytes(16).toString("hex"), "persistent");
+    await createNode(ask, paths.uuid, drawUuid(), "persistent");
   }
   return (await readRequired(ask, paths.uuid)).text;
 }

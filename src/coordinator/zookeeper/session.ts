@@ -4,9 +4,9 @@
  *
  * Requests are never queued while there is no connection: they are answered "unsent" (Z4).
  */
-import { BootClock } from "../boot-clock.ts";
 import type { ServerAddress } from "./connect-string.ts";
-import { ZooKeeperConnection } from "./connection.ts";
+import type { Connection, ZooKeeperMachine } from "./connection-port.ts";
+import { realMachine } from "./machine.ts";
 import type { Reply } from "./requests.ts";
 import {
   type SessionTicket,
@@ -21,6 +21,8 @@ export interface SessionOptions {
   readonly auth: { readonly scheme: string; readonly credentials: string } | null;
   /** The node that probes ask for; it need not exist. */
   readonly probePath: string;
+  /** Default: the real one. */
+  readonly machine?: ZooKeeperMachine | undefined;
 }
 
 export interface SessionListener {
@@ -34,9 +36,9 @@ export interface SessionListener {
 export class ZooKeeperSession {
   readonly #options: SessionOptions;
   readonly #listener: SessionListener;
-  readonly #clock = new BootClock();
+  readonly #machine: ZooKeeperMachine;
   readonly #supervisor: SessionSupervisor;
-  #connection: { readonly number: number; readonly link: ZooKeeperConnection } | null = null;
+  #connection: { readonly number: number; readonly link: Connection } | null = null;
   #zxid = 0n;
   #timer: ReturnType<typeof setTimeout> | null = null;
   #ending: Promise<void> = Promise.resolve();
@@ -46,6 +48,7 @@ export class ZooKeeperSession {
   constructor(options: SessionOptions, listener: SessionListener) {
     this.#options = options;
     this.#listener = listener;
+    this.#machine = options.machine ?? realMachine;
     this.#supervisor = new SessionSupervisor({
       serverCount: options.servers.length,
       sessionMs: options.sessionMs,
@@ -72,8 +75,13 @@ export class ZooKeeperSession {
     return this.#supervisor.deadlineMs;
   }
 
+  /** See `ZooKeeperMachine`. */
+  get drawUuid(): () => string {
+    return this.#machine.drawUuid;
+  }
+
   nowMs(): number {
-    return this.#clock.nowMs();
+    return this.#machine.nowMs();
   }
 
   /** Takes note of the time: after a long stop a deadline may have passed of which no timer has told yet. */
@@ -85,7 +93,7 @@ export class ZooKeeperSession {
    * Sends one request in this session now, or not at all: "unsent" without a connection or when `session` is over. It has its
    * outcome within half a session (Z1, Z4).
    */
-  request<T>(session: string, send: (connection: ZooKeeperConnection) => Promise<Reply<T>>): Promise<Reply<T>> {
+  request<T>(session: string, send: (connection: Connection) => Promise<Reply<T>>): Promise<Reply<T>> {
     this.catchUp();
     if (this.#connection === null || this.sessionId !== session) return Promise.resolve({ kind: "unsent" });
     return send(this.#connection.link);
@@ -100,7 +108,7 @@ export class ZooKeeperSession {
   }
 
   #step(event: SupervisorEvent): void {
-    this.#actions.push(...this.#supervisor.step(event, this.#clock.nowMs()));
+    this.#actions.push(...this.#supervisor.step(event, this.nowMs()));
     if (this.#performing) return; // a listener asked for something: its actions come after those under way
     this.#performing = true;
     try {
@@ -118,7 +126,7 @@ export class ZooKeeperSession {
     this.#timer = null;
     const wakeAtMs = this.#supervisor.wakeAtMs;
     if (wakeAtMs === Number.POSITIVE_INFINITY) return;
-    this.#timer = setTimeout(() => this.#step({ type: "time" }), Math.max(0, wakeAtMs - this.#clock.nowMs()));
+    this.#timer = setTimeout(() => this.#step({ type: "time" }), Math.max(0, wakeAtMs - this.nowMs()));
   }
 
   #perform(action: SupervisorAction): void {
@@ -159,14 +167,14 @@ export class ZooKeeperSession {
     if (server === undefined) throw new RangeError(`server ${serverIndex} of ${this.#options.servers.length}`);
     // A new session begins with what any server knows: its first write brings it past everything that we have seen.
     if (resume === null) this.#zxid = 0n;
-    const link = new ZooKeeperConnection(
+    const link = this.#machine.connect(
       {
         server,
         sessionMs: this.#options.sessionMs,
         resume,
         zxid: this.#zxid,
         auth: this.#options.auth,
-        nowMs: () => this.#clock.nowMs(),
+        nowMs: this.#machine.nowMs,
       },
       {
         handshake: (ticket) => this.#step({ type: "handshake", connection: number, ticket }),
@@ -179,7 +187,7 @@ export class ZooKeeperSession {
   }
 
   /** Takes the connection out of use. */
-  #drop(number: number): ZooKeeperConnection | null {
+  #drop(number: number): Connection | null {
     if (this.#connection?.number !== number) return null;
     const { link } = this.#connection;
     this.#zxid = link.zxid;

@@ -20,6 +20,7 @@ import type {
 } from "../coordinator.ts";
 import { checkedSessionMs } from "../open-options.ts";
 import { CellPaths, parseConnectString } from "./connect-string.ts";
+import type { ZooKeeperMachine } from "./connection-port.ts";
 import { type Joined, ZooKeeperPresence, failureText } from "./presence.ts";
 import * as recipes from "./recipes.ts";
 import { type SessionOptions, ZooKeeperSession } from "./session.ts";
@@ -37,6 +38,8 @@ export interface ZooKeeperCoordinatorOptions {
   readonly auth?: { readonly scheme: string; readonly credentials: string };
   /** Called with every warning, also with those of `observe`, which has no events. */
   readonly onWarning?: (message: string) => void;
+  /** Connections, clock and chance; default: the real ones. */
+  readonly machine?: ZooKeeperMachine | undefined;
 }
 
 const FENCED: WriteOutcome = { outcome: "refused", reason: "fenced" };
@@ -53,7 +56,13 @@ class ZooKeeperCoordinator implements Coordinator {
   constructor(options: ZooKeeperCoordinatorOptions, sessionMs: number) {
     const { servers, chroot } = parseConnectString(options.connectString);
     this.#paths = new CellPaths(chroot, options.root, options.cell);
-    this.#sessionOptions = { servers, sessionMs, auth: options.auth ?? null, probePath: this.#paths.leader };
+    this.#sessionOptions = {
+      servers,
+      sessionMs,
+      auth: options.auth ?? null,
+      probePath: this.#paths.leader,
+      machine: options.machine,
+    };
     this.#onWarning = options.onWarning ?? (() => undefined);
   }
 
