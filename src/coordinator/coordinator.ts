@@ -36,6 +36,7 @@ export interface LeaderInfo {
 export interface InSyncRecord {
   readonly epoch: number; // of the leader that wrote it; 0 when never written
   readonly incarnations: readonly string[];
+  readonly evicted?: readonly string[]; // left the set and may still run a handler; absent when there is none
 }
 
 /** `from` and the watermark of each partition (key `topic#partition`), and whether the last stop was clean (R15). */

@@ -41,6 +41,10 @@ function isText(value: unknown): value is string {
   return typeof value === "string";
 }
 
+function isTexts(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every(isText);
+}
+
 function decodeProcess(value: unknown): ProcessIdentity | null {
   const fields = asFields(value);
   if (fields === null) return null;
@@ -78,16 +82,17 @@ export function decodeLeader(text: string): LeaderInfo | null {
 }
 
 export function encodeInSync(record: InSyncRecord): string {
-  return JSON.stringify({ epoch: record.epoch, incarnations: record.incarnations });
+  const { epoch, incarnations, evicted = [] } = record;
+  return JSON.stringify(evicted.length === 0 ? { epoch, incarnations } : { epoch, incarnations, evicted });
 }
 
 export function decodeInSync(text: string): InSyncRecord | null {
   const fields = parseObject(text);
   if (fields === null) return null;
-  const { epoch, incarnations } = fields;
-  if (!isCount(epoch) || !Array.isArray(incarnations)) return null;
-  const names: readonly unknown[] = incarnations;
-  return names.every(isText) ? { epoch, incarnations: names } : null;
+  const { epoch, incarnations, evicted } = fields;
+  if (!isCount(epoch) || !isTexts(incarnations)) return null;
+  if (evicted === undefined) return { epoch, incarnations };
+  return isTexts(evicted) ? { epoch, incarnations, evicted } : null;
 }
 
 export function encodeWatermarks(record: WatermarksRecord): string {

@@ -45,6 +45,7 @@ export type CoreEffect =
       readonly type: "write-in-sync";
       readonly epoch: number;
       readonly incarnations: readonly Incarnation[];
+      readonly evicted: readonly Incarnation[]; // left the set and may still run (R15d)
       readonly version: number;
     }
   | { readonly type: "read-in-sync"; readonly epoch: number }

@@ -36,6 +36,7 @@ export interface AssignedEvent {
 
 export interface InSyncState {
   readonly incarnations: readonly Incarnation[];
+  readonly evicted?: readonly Incarnation[]; // left the set and may still run (R15d); absent in records of older versions
   readonly version: number;
 }
 

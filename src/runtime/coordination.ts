@@ -148,9 +148,9 @@ export class Coordination {
   }
 
   async #writeInSync(effect: Effect<"write-in-sync">): Promise<void> {
-    const { epoch, incarnations, version } = effect;
+    const { epoch, incarnations, evicted, version } = effect;
     const outcome = await this.#written("the in-sync set", () =>
-      this.#options.coordinator.writeInSync(epoch, { epoch, incarnations }, version),
+      this.#options.coordinator.writeInSync(epoch, { epoch, incarnations, evicted }, version),
     );
     this.#options.post({
       type: "in-sync-written",
@@ -202,5 +202,6 @@ export class Coordination {
 }
 
 function inSyncState(record: Versioned<InSyncRecord>): InSyncState {
-  return { incarnations: record.value.incarnations, version: record.version };
+  const { incarnations, evicted = [] } = record.value;
+  return { incarnations, evicted, version: record.version };
 }

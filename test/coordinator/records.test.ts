@@ -21,6 +21,10 @@ const CASES = [
 
 test("what was written is read back", () => {
   for (const { encode, decode } of CASES) expect(JSON.stringify(decode(encode()))).toBe(encode());
+  const inSync = { epoch: 3, incarnations: ["a/1"], evicted: ["b/2", "*"] };
+  expect(records.decodeInSync(records.encodeInSync(inSync))).toEqual(inSync);
+  // A node of an older version reads neither less nor more than it wrote.
+  expect(records.encodeInSync({ ...inSync, evicted: [] })).toBe('{"epoch":3,"incarnations":["a/1"]}');
   expect(records.decodeEpoch(records.encodeEpoch(41))).toBe(41);
 });
 
@@ -34,6 +38,11 @@ test("a record of which any one field is missing or of another type is refused",
       }
     }
   }
+});
+
+test("names beside the in-sync set may be missing, and are names", () => {
+  for (const evicted of [null, "a/1", [1], [["a/1"]], {}])
+    expect(records.decodeInSync(JSON.stringify({ epoch: 3, incarnations: [], evicted }))).toBeNull();
 });
 
 test("any other text is refused, never thrown at", () => {

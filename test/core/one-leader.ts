@@ -39,6 +39,8 @@ interface Played {
 export interface LeaderOptions extends Overrides {
   /** The set of the last epoch; default none: the cell's first start. */
   readonly inSync?: readonly string[];
+  /** Who stood beside that set in the record. */
+  readonly evicted?: readonly string[];
   readonly watermarks?: Partial<WatermarksState>;
   readonly epoch?: number;
 }
@@ -59,7 +61,11 @@ export class OneLeader extends OneCore {
     this.step({ type: "watchdog", healthyUntil: Infinity });
     this.members();
     this.step({ type: "leader", leader: null });
-    this.win({ incarnations: options.inSync ?? [], version: this.#version }, options.watermarks);
+    const { inSync: incarnations = [], evicted } = options;
+    this.win(
+      { incarnations, ...(evicted === undefined ? {} : { evicted }), version: this.#version },
+      options.watermarks,
+    );
   }
 
   win(inSync: InSyncState, watermarks: Partial<WatermarksState> = {}): void {

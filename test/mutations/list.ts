@@ -41,6 +41,7 @@ const starts = "r08-r11-starts.test.ts";
 const quarantine = "r12-r13-quarantine.test.ts";
 const commits = "r14-commits.test.ts";
 const cold = "r15-cold-start.test.ts";
+const evicted = "r15-evicted.test.ts";
 const lease = "r16-r19-lease.test.ts";
 const outcomes = "r20-r24-outcomes.test.ts";
 const tables = "tables.test.ts";
@@ -220,13 +221,13 @@ export const mutations: readonly Mutation[] = [
     ],
     [
       "r4-conflict-version",
-      "    leader.inSyncVersion = inSync.version;\n    this.phase",
-      "    this.phase",
+      "    leader.inSyncVersion = version;\n  }",
+      "    leader.inSyncVersion ||= version;\n  }",
       "R4: on a conflict it begins again from the record that it finds",
     ],
     [
       "r4-conflict-set",
-      "    leader.pendingSet = null;\n    leader.lastSet = inSync.incarnations;",
+      "    leader.pendingSet = null;\n    this.#takeRecord(inSync);",
       "    leader.pendingSet = null;",
       "R4: on a conflict it begins again from the record that it finds",
     ],
@@ -882,6 +883,86 @@ export const mutations: readonly Mutation[] = [
       "R15: what the coordinator keeps of a partition stays there until its owner has reported",
     ],
   ]),
+  ...of("leader/suspects.ts", evicted, [
+    [
+      "r15-evicted-may-run",
+      "leader.lastEvicted.every((incarnation) => leader.connected(incarnation) || isDead(leader, incarnation, now))",
+      "true",
+      "R15: suspects wait for who was evicted from the last set as well, whose death nobody has proven",
+    ],
+    [
+      "r15-evicted-outlives",
+      "leader.lastEvicted.every((incarnation) => leader.connected(incarnation) || isDead(leader, incarnation, now))",
+      "leader.lastEvicted.length < 9",
+      "R15: what a member runs that was evicted before the rest of the set died is not given to anybody while it runs",
+    ],
+    [
+      "r15-evicted-told",
+      "leader.lastEvicted.every((incarnation) => leader.connected(incarnation) || isDead(leader, incarnation, now))",
+      "leader.lastEvicted.every((incarnation) => isDead(leader, incarnation, now))",
+      "R15: who was evicted and has told what it runs is not waited for",
+    ],
+  ]),
+  ...of("leader/evicted.ts", evicted, [
+    [
+      "r15-evicted-quarantine",
+      "return now < heard + quarantineMs(leader.ctx);",
+      "return false;",
+      "R15: who left the set stands beside it until its quarantine is over",
+    ],
+    [
+      "r15-evicted-death",
+      "if (isDead(leader, incarnation, now)) return false;",
+      "if (leader.provenDead.has(incarnation)) return false;",
+      "R15: who left the set stands beside it until its death is proven and its effects have settled",
+    ],
+    [
+      "r15-evicted-linked",
+      "if (peer !== undefined) return !peer.runsNothing;",
+      "if (peer !== undefined) return false;",
+      "R15: who left the set and is linked again may run something for ever, until it is in the set again",
+    ],
+    [
+      "r15-evicted-drained",
+      "if (peer !== undefined) return !peer.runsNothing;",
+      "if (peer !== undefined) return true;",
+      "R15: who runs nothing more leaves the set without a trace",
+    ],
+    [
+      "r15-evicted-last-set",
+      "(leader.active ? leader.inSync : leader.lastSet)",
+      "leader.inSync",
+      "R15: a new leader writes beside its set who was of the last one, and who stood beside that",
+    ],
+    [
+      "r15-evicted-many",
+      "return anybody || left.length > EVICTED_MAX ? [ANYBODY] : left;",
+      "return left.slice(0, EVICTED_MAX);",
+      "R15: names that are too many are one name, whose death nobody proves",
+    ],
+    [
+      "r15-evicted-anybody",
+      "(now < leader.activatedAt + quarantineMs(leader.ctx) || known.some(stays))",
+      "now < leader.activatedAt + quarantineMs(leader.ctx)",
+      "R15: names that are too many are one name, whose death nobody proves",
+    ],
+  ]),
+  ...of("leader/in-sync.ts", evicted, [
+    [
+      "r15-evicted-not-written",
+      "if (leader.pendingSet !== null) leader.evicted = leader.pendingEvicted;",
+      "",
+      "R15: a write that was not made changes nothing beside the set either",
+    ],
+  ]),
+  ...of("leader/activation.ts", evicted, [
+    [
+      "r15-evicted-older-record",
+      "#takeRecord({ incarnations, evicted = [], version }: InSyncState): void {",
+      '#takeRecord({ incarnations, evicted = ["*"], version }: InSyncState): void {',
+      "R15: a record of an older version names nobody beside the set",
+    ],
+  ]),
   ...of("leader/suspects.ts", cold, [
     [
       "r15-first-start",
@@ -903,14 +984,14 @@ export const mutations: readonly Mutation[] = [
     ],
     [
       "r15-quarantine",
-      "if (now >= leader.activatedAt + leaseMs + isolationGraceMs + quarantineMarginMs + settleMs) return true;",
+      "if (now >= leader.activatedAt + quarantineMs(leader.ctx)) return true;",
       "return true;",
       "R15: suspects are adopted when the quarantine since the activation is over",
     ],
     [
       "r15-all-dead",
-      "return leader.lastSet.every((incarnation) => {",
-      "return leader.lastSet.some((incarnation) => {",
+      "leader.lastSet.every((incarnation) => isDead(leader, incarnation, now)) &&",
+      "leader.lastSet.some((incarnation) => isDead(leader, incarnation, now)) &&",
       "R15: suspects are adopted earlier when every incarnation of the last set is proven dead",
     ],
     [

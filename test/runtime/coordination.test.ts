@@ -21,7 +21,7 @@ class FakeCoordinator implements Coordinator {
   readonly watermarksWritten: WatermarksRecord[] = [];
   election: ElectionOutcome = { outcome: "won", epoch: 7 };
   write: WriteOutcome = { outcome: "written", version: 4 };
-  inSync: InSyncRecord = { epoch: 6, incarnations: ["a/1", "b/2"] };
+  inSync: InSyncRecord = { epoch: 6, incarnations: ["a/1", "b/2"], evicted: ["c/2"] };
   watermarks: WatermarksRecord = { clean: false, partitions: {} };
   remaining = 4_000;
   failing = false;
@@ -41,7 +41,10 @@ class FakeCoordinator implements Coordinator {
   readInSync = () => this.#answer("read in-sync", { value: this.inSync, version: 3 });
   readWatermarks = () => this.#answer("read watermarks", { value: this.watermarks, version: 2 });
   writeInSync = (epoch: number, record: InSyncRecord, version: number) =>
-    this.#answer(`write in-sync ${epoch} ${record.epoch} ${record.incarnations.join(",")} ${version}`, this.write);
+    this.#answer(
+      `write in-sync ${epoch} ${record.epoch} ${record.incarnations.join(",")}-${record.evicted?.join(",")} ${version}`,
+      this.write,
+    );
   writeWatermarks = (epoch: number, record: WatermarksRecord) => {
     this.watermarksWritten.push(record);
     return this.#answer(`write watermarks ${epoch}`, this.write);
@@ -124,7 +127,7 @@ describe("coordination", () => {
       type: "election",
       outcome: "won",
       epoch: 7,
-      inSync: { incarnations: ["a/1", "b/2"], version: 3 },
+      inSync: { incarnations: ["a/1", "b/2"], evicted: ["c/2"], version: 3 },
       watermarks: { clean: true, written: true, partitions: [{ pid: P1, from: 5, watermark: 90 }] },
     });
     expect(coordinator.calls).toEqual(["compete 6", "read in-sync", "read watermarks"]);
@@ -155,7 +158,13 @@ describe("coordination", () => {
     const write = async (outcome: WriteOutcome) => {
       coordinator.write = outcome;
       const told = next();
-      coordination.writeInSync({ type: "write-in-sync", epoch: 7, incarnations: ["a/1", "c/3"], version: 3 });
+      coordination.writeInSync({
+        type: "write-in-sync",
+        epoch: 7,
+        incarnations: ["a/1", "c/3"],
+        evicted: ["b/2"],
+        version: 3,
+      });
       return told;
     };
     const event = { type: "in-sync-written", epoch: 7 };
@@ -170,7 +179,7 @@ describe("coordination", () => {
     expect(await write({ outcome: "unknown" })).toMatchObject({ ...event, outcome: "unknown" });
     coordinator.failing = true;
     expect(await write({ outcome: "unknown" })).toMatchObject({ ...event, outcome: "unknown" });
-    expect(coordinator.calls[0]).toBe("write in-sync 7 7 a/1,c/3 3");
+    expect(coordinator.calls[0]).toBe("write in-sync 7 7 a/1,c/3-b/2 3");
   });
 
   test("R15: writing watermarks keeps the rows of topics that this node does not know", async () => {
@@ -206,7 +215,7 @@ describe("coordination", () => {
     expect(await second).toEqual({
       type: "in-sync-read",
       epoch: 5,
-      inSync: { incarnations: ["a/1", "b/2"], version: 3 },
+      inSync: { incarnations: ["a/1", "b/2"], evicted: ["c/2"], version: 3 },
     });
   });
 

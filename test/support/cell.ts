@@ -154,7 +154,10 @@ export class Cell {
   readonly #links = new Map<number, SimulatedLink>();
   #leader: { node: CellNode; epoch: number } | null = null;
   epoch = 0;
-  inSync: { incarnations: readonly Incarnation[]; version: number } = { incarnations: [], version: 1 };
+  inSync: { incarnations: readonly Incarnation[]; evicted?: readonly Incarnation[]; version: number } = {
+    incarnations: [],
+    version: 1,
+  };
   watermarks = { clean: true, written: false, partitions: [] as { pid: number; from: number; watermark: number }[] };
   #seed = 1;
   #boots = 0;
@@ -802,7 +805,7 @@ export class Cell {
   inSyncOutcome: () => "normal" | "unknown-applied" | "unknown-lost" = () => "normal";
 
   #writeInSync(node: CellNode, effect: Extract<CoreEffect, { type: "write-in-sync" }>): void {
-    const { epoch, incarnations, version } = effect;
+    const { epoch, incarnations, evicted, version } = effect;
     const how = this.inSyncOutcome();
     if (!this.#answers(node) || how === "unknown-lost") {
       this.#event(node, { type: "in-sync-written", epoch, outcome: "unknown", version: 0 });
@@ -811,7 +814,7 @@ export class Cell {
     } else if (version !== this.inSync.version) {
       this.#event(node, { type: "in-sync-written", epoch, outcome: "conflict", version: 0 });
     } else {
-      this.inSync = { incarnations, version: version + 1 };
+      this.inSync = { incarnations, evicted, version: version + 1 };
       if (how === "unknown-applied")
         this.#event(node, { type: "in-sync-written", epoch, outcome: "unknown", version: 0 });
       else this.#event(node, { type: "in-sync-written", epoch, outcome: "written", version: version + 1 });

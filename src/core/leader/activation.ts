@@ -4,6 +4,7 @@
  */
 import type { InSyncState, WatermarksState } from "../events.ts";
 import type { Incarnation } from "../identity.ts";
+import { writeSet } from "./in-sync.ts";
 import { SELF, type LeaderState, type Peer } from "./state.ts";
 
 export type ActivationPhase = "merging" | "pushing" | "marking" | "writing" | "reading" | "active" | "failed";
@@ -30,9 +31,16 @@ export class Activation {
     this.#watermarks = watermarks;
     this.#noLeaderSince = noLeaderSince;
     this.#began = now;
-    leader.lastSet = inSync.incarnations;
-    leader.inSyncVersion = inSync.version;
+    this.#takeRecord(inSync);
     this.#mergeSelf();
+  }
+
+  #takeRecord({ incarnations, evicted = [], version }: InSyncState): void {
+    const leader = this.#leader;
+    leader.lastSet = incarnations;
+    leader.lastEvicted = evicted;
+    leader.evicted = evicted;
+    leader.inSyncVersion = version;
   }
 
   /** This node counts as merged when it is of the last set and holds a complete state. */
@@ -197,7 +205,7 @@ export class Activation {
   }
 
   /** Step 4: only now the set is written, at the version read after the election. */
-  marked(): void {
+  marked(now: number): void {
     if (this.phase !== "marking") return;
     const leader = this.#leader;
     if (this.#chosen.some((incarnation) => !leader.peers.has(incarnation))) {
@@ -205,13 +213,7 @@ export class Activation {
       return;
     }
     this.phase = "writing";
-    leader.pendingSet = this.#chosen;
-    leader.ctx.emit({
-      type: "write-in-sync",
-      epoch: leader.epoch,
-      incarnations: this.#chosen,
-      version: leader.inSyncVersion,
-    });
+    writeSet(leader, this.#chosen, now);
   }
 
   /** On a conflict, or an unknown outcome, the record is read again: back to step 1 unless it is ours. */
@@ -231,8 +233,7 @@ export class Activation {
       return "written";
     }
     leader.pendingSet = null;
-    leader.lastSet = inSync.incarnations;
-    leader.inSyncVersion = inSync.version;
+    this.#takeRecord(inSync);
     this.phase = "merging";
     // Who came meanwhile may add to the state: all are pushed to again, and only this push counts as acknowledged.
     leader.seq++;

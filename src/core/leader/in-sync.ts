@@ -4,6 +4,7 @@
  */
 import type { Incarnation } from "../identity.ts";
 import type { InSyncState } from "../events.ts";
+import { evictedBeside } from "./evicted.ts";
 import { SELF, type LeaderState, type Peer } from "./state.ts";
 
 /** A disconnected member holds up every vote; a link that comes back at once must not cost a full sync. */
@@ -26,8 +27,16 @@ export function changeInSync(leader: LeaderState, disconnectedAt: ReadonlyMap<In
         next = leader.withMember(next, peer.incarnation);
   }
   if (sameSet(next, leader.inSync)) return;
+  writeSet(leader, next, now);
+}
+
+/** Sends a set to the coordinator; from now on it counts beside the old one. */
+export function writeSet(leader: LeaderState, next: readonly Incarnation[], now: number): void {
+  const evicted = evictedBeside(leader, next, now);
   leader.pendingSet = next;
-  leader.ctx.emit({ type: "write-in-sync", epoch: leader.epoch, incarnations: next, version: leader.inSyncVersion });
+  leader.pendingEvicted = evicted;
+  const { epoch, inSyncVersion: version } = leader;
+  leader.ctx.emit({ type: "write-in-sync", epoch, incarnations: next, evicted, version });
 }
 
 /**
@@ -73,6 +82,7 @@ export function setWritten(leader: LeaderState, version: number): { joined: Inca
   const before = leader.inSync;
   const next = leader.pendingSet ?? before;
   leader.inSync = next;
+  if (leader.pendingSet !== null) leader.evicted = leader.pendingEvicted;
   leader.inSyncVersion = version;
   leader.pendingSet = null;
   return {

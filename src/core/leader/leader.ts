@@ -330,7 +330,7 @@ export class Leader {
       return;
     }
     if (marking) {
-      this.activation.marked();
+      this.activation.marked(now);
       return;
     }
     this.#watermarksWrittenAt = now;

@@ -110,6 +110,9 @@ export class LeaderState {
   inSyncVersion = 0;
   pendingSet: readonly Incarnation[] | null = null; // sent, outcome not known
   lastSet: readonly Incarnation[] = [];
+  evicted: readonly Incarnation[] = []; // beside the set in the record: may still run (R15d)
+  pendingEvicted: readonly Incarnation[] = []; // beside the set that was sent
+  lastEvicted: readonly Incarnation[] = []; // beside the last set
   uncleanStart = false; // R15: a table was lost, and there may be suspects that are not named yet
   /** `from` and W as the coordinator keeps them, of partitions whose table was lost and whose owner has not reported. */
   readonly persisted = new Map<PartitionId, WatermarkRow>();

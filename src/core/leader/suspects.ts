@@ -9,6 +9,7 @@
 import { partitionId, type PartitionId } from "../identity.ts";
 import { DIRTY_FLAG, FREE_FLAG, Phase, type PartitionReport } from "../messages.ts";
 import { isFinalPhase, type PartitionTable } from "../table.ts";
+import { isDead, quarantineMs } from "./evicted.ts";
 import type { LeaderState, LostPartition, PartitionFacts } from "./state.ts";
 
 /** Called with the first report about a partition; null when T knows it, or when the cell never began to read it. */
@@ -143,15 +144,17 @@ export function inheritSuspects(leader: LeaderState): void {
   }
 }
 
-/** R15d: after the quarantine counted from activation, or when every incarnation of the last set is proven dead. */
+/**
+ * R15d: after the quarantine counted from activation, or earlier when nobody is left that the lost table may have given
+ * them to: every incarnation of the last set is proven dead, and so is who was evicted from it shortly before, or it has
+ * told what it runs.
+ */
 export function suspectsMayBeAdopted(leader: LeaderState, now: number): boolean {
   for (const peer of leader.peers.values()) if (!peer.factsComplete) return false;
-  const { leaseMs, isolationGraceMs, quarantineMarginMs, topics } = leader.ctx.settings;
-  const settleMs = Math.max(...topics.map((topic) => topic.effectSettleMs), 0);
-  if (now >= leader.activatedAt + leaseMs + isolationGraceMs + quarantineMarginMs + settleMs) return true;
+  if (now >= leader.activatedAt + quarantineMs(leader.ctx)) return true;
   if (leader.lastSet.length === 0) return false;
-  return leader.lastSet.every((incarnation) => {
-    const provenAt = leader.provenDead.get(incarnation);
-    return provenAt !== undefined && now >= provenAt + settleMs;
-  });
+  return (
+    leader.lastSet.every((incarnation) => isDead(leader, incarnation, now)) &&
+    leader.lastEvicted.every((incarnation) => leader.connected(incarnation) || isDead(leader, incarnation, now))
+  );
 }
