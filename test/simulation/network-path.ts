@@ -1,4 +1,5 @@
 /** One direction between two nodes of the simulated network, and what is wrong with it. All connections between them share it. */
+import type { Arrival } from "./network-arrivals.ts";
 import type { Random } from "./random.ts";
 import type { VirtualTime } from "./virtual-time.ts";
 
@@ -42,6 +43,12 @@ export interface Medium {
   readonly settings: NetworkSettings;
 }
 
+/** Damage is done to a frame's length or array header, where no reader can take it for another message. */
+const HEAD_BYTES = 5;
+/** A link of limited speed brings about so much at once. */
+const LIMITED_PIECE_MS = 10;
+const LIMITED_PIECE_BYTES_MIN = 256;
+
 export class Path {
   readonly from: string;
   readonly to: string;
@@ -52,6 +59,8 @@ export class Path {
   bytesPerMs = Infinity;
   /** The next frame that leaves is damaged. */
   corrupts = false;
+  /** When a path of limited speed has sent what it was given. */
+  #freeAt = 0;
 
   constructor(medium: Medium, from: string, to: string) {
     this.#medium = medium;
@@ -74,5 +83,42 @@ export class Path {
   /** A draw of when a packet that leaves now is there; Infinity: only after a heal. */
   arrival(): number {
     return this.isCut ? Infinity : this.#medium.time.now + this.latencyMs();
+  }
+
+  /** Changes one bit of a frame's head; `bytes` begins with a frame. */
+  damage(bytes: Uint8Array): void {
+    if (bytes.length < HEAD_BYTES) return;
+    this.corrupts = false;
+    const { random } = this.#medium;
+    const at = random.below(HEAD_BYTES);
+    bytes[at] = bytes[at]! ^ (1 << random.below(8));
+  }
+
+  /** What one write took, as it arrives. */
+  pieces(bytes: Uint8Array): Arrival[] {
+    const { time, random, settings } = this.#medium;
+    const parts = random.chance(settings.splitChance) ? random.between(2, 4) : 1;
+    const isLimited = this.bytesPerMs !== Infinity;
+    const limitBytes = Math.max(LIMITED_PIECE_BYTES_MIN, Math.ceil(this.bytesPerMs * LIMITED_PIECE_MS));
+    const pieces: Arrival[] = [];
+    let latencyMs = this.latencyMs();
+    for (let from = 0; from < bytes.length;) {
+      const rest = bytes.length - from;
+      const length = Math.min(pieces.length + 1 < parts ? random.between(1, rest) : rest, limitBytes);
+      if (isLimited) this.#freeAt = Math.max(time.now, this.#freeAt) + length / this.bytesPerMs;
+      const at = this.isCut ? Infinity : (isLimited ? this.#freeAt : time.now) + latencyMs;
+      pieces.push({ at, kind: "bytes", bytes: bytes.subarray(from, from + length), apart: pieces.length > 0 });
+      from += length;
+      // Half of the pieces come at one moment, in reads of their own.
+      if (pieces.length < parts && random.chance(0.5)) latencyMs += this.latencyMs();
+    }
+    return pieces;
+  }
+
+  /** Takes away what makes it slow. */
+  clear(): void {
+    this.slowMs = 0;
+    this.bytesPerMs = Infinity;
+    this.#freeAt = 0;
   }
 }

@@ -4,7 +4,10 @@
  * What travels to this end waits in one queue, in order; a single scheduled callback, in this end's process, hands over
  * what has arrived. A process that is stopped therefore finds all of it when it goes on, and meanwhile the sender's
  * buffer fills. As in Bun, `end` and `terminate` call `close` before they return.
+ *
+ * Above 300 lines because both directions of a socket share one state: what ends the one ends the other.
  */
+import { Arrivals, type Arrival } from "./network-arrivals.ts";
 import type { Medium, Path } from "./network-path.ts";
 import type { Scheduled, SimulatedProcess } from "./virtual-time.ts";
 
@@ -18,17 +21,6 @@ export interface SocketHandlers {
   error?(socket: SimulatedSocket, error: Error): void;
   connectError?(socket: SimulatedSocket, error: Error): void;
 }
-
-/** What arrives: the connection itself, bytes, the other end's orderly end, or a failure. */
-type Arrival =
-  | { at: number; readonly kind: "open" | "end" }
-  | { at: number; readonly kind: "failure"; readonly error: Error }
-  | { at: number; readonly kind: "bytes"; bytes: Uint8Array; readonly apart: boolean }; // apart: not merged with what is before it
-
-/** Sums of fractions of a ms are not exact. */
-const SAME_MOMENT_MS = 1e-6;
-/** Damage is done to a frame's length or array header, where no reader can take it for another message. */
-const HEAD_BYTES = 5;
 
 export function systemError(code: string, message: string): Error {
   return Object.assign(new Error(message), { code });
@@ -54,11 +46,11 @@ export class SimulatedSocket {
   onOver: () => void = () => undefined;
   /** The outcome of a connect, for its promise. */
   onOpen: (() => void) | null = null;
+  onFailure: ((error: Error) => void) | null = null;
   readonly #medium: Medium;
   readonly #handlers: SocketHandlers;
   #state: "opening" | "open" | "closed" = "opening";
-  readonly #arrivals: Arrival[] = [];
-  #lastArrivalAt = 0;
+  readonly #arrivals = new Arrivals();
   #wake: Scheduled | null = null;
   #wakeAt = Infinity;
   /** Sent and not known to be read. */
@@ -69,8 +61,6 @@ export class SimulatedSocket {
   #drainScheduled = false;
   /** The last write ended within a frame. */
   #midFrame = false;
-  /** When a link of limited speed has sent what it was given. */
-  #sentAt = 0;
   #endSent = false;
   #giveUp: Scheduled | null = null;
 
@@ -133,39 +123,34 @@ export class SimulatedSocket {
   /** The connection fails here; what had not arrived by then is lost. */
   fail(error: Error, at: number): void {
     if (this.#state === "closed") return;
-    if (this.#arrivals.some((arrival) => arrival.kind === "failure" && arrival.at <= at)) return;
-    const kept = this.#arrivals.filter((arrival) => arrival.at <= at && arrival.kind !== "failure");
-    this.#arrivals.splice(0, Infinity, ...kept);
-    this.#lastArrivalAt = kept.at(-1)?.at ?? 0;
-    this.#enqueue({ at, kind: "failure", error });
+    this.#arrivals.fail(error, at);
+    this.#arm();
   }
 
   /** The process is gone: its kernel closes the socket. With bytes that nobody read, that is a reset. */
   died(): void {
     if (this.#state === "closed") return;
-    const unread = this.#arrivals.some((arrival) => arrival.kind === "bytes" && this.#isHere(arrival));
-    if (unread || this.#medium.random.chance(0.5)) this.#sayReset();
+    if (this.#arrivals.hasBytes(this.#medium.time.now) || this.#medium.random.chance(0.5)) this.#sayReset();
     else this.#sayEnd();
     this.#shut();
   }
 
-  /** The path to this end was cut: what is on it is lost, and comes again only after a heal. A reset comes never. */
+  /** The path to this end was cut: what is on it is lost, and comes again only after a heal. */
   inPathCut(): void {
-    for (let i = this.#arrivals.length - 1; i >= 0; i--) {
-      const arrival = this.#arrivals[i];
-      if (arrival === undefined || this.#isHere(arrival)) break;
-      if (arrival.kind === "failure") this.#arrivals.splice(i, 1);
-      else arrival.at = Infinity;
-    }
+    this.#arrivals.lose(this.#medium.time.now);
     this.#watchProgress();
   }
 
   inPathHealed(delayMs: number): void {
-    const at = this.inPath.arrival() + delayMs;
-    for (const arrival of this.#arrivals) if (arrival.at === Infinity) arrival.at = at;
-    this.#lastArrivalAt = this.#arrivals.at(-1)?.at ?? 0;
+    this.#arrivals.bringAgain(this.inPath.arrival() + delayMs);
     this.#arm();
     this.#watchProgress();
+  }
+
+  /** The path to this end became faster: what a slow one still has comes no later than what is sent now. */
+  inPathHurries(): void {
+    this.#arrivals.hurry(this.inPath.arrival());
+    this.#arm();
   }
 
   outPathCut(): void {
@@ -182,8 +167,9 @@ export class SimulatedSocket {
   /** From now on the other end hears nothing of what happens to this one, not even what is on its way. */
   silence(): void {
     this.silent = true;
-    const peer = this.peer;
-    if (peer !== null && this.#state === "closed") peer.#forgetNews();
+    if (this.peer === null || this.#state !== "closed") return;
+    this.peer.#arrivals.dropEnds();
+    this.peer.#watchProgress();
   }
 
   acknowledged(bytes: number): void {
@@ -197,30 +183,9 @@ export class SimulatedSocket {
   #send(bytes: Uint8Array): void {
     const { outPath, peer } = this;
     if (peer === null) return;
-    if (outPath.corrupts && !this.#midFrame && bytes.length >= HEAD_BYTES) {
-      outPath.corrupts = false;
-      const at = this.#medium.random.below(HEAD_BYTES);
-      bytes[at] = (bytes[at] ?? 0) ^ (1 << this.#medium.random.below(8));
-    }
+    if (outPath.corrupts && !this.#midFrame) outPath.damage(bytes);
     this.#underWayBytes += bytes.length;
-    const { time, random, settings } = this.#medium;
-    const parts = random.chance(settings.splitChance) ? random.between(2, 4) : 1;
-    const limited = outPath.bytesPerMs !== Infinity;
-    // A link of limited speed brings the beginning of a large write long before its end.
-    const partBytesMax = limited ? Math.max(256, Math.ceil(outPath.bytesPerMs * 10)) : Infinity;
-    let latencyMs = outPath.latencyMs();
-    for (let from = 0, part = 1; from < bytes.length; part++) {
-      const rest = bytes.length - from;
-      const cut = part < parts ? random.between(1, rest) : rest;
-      const length = Math.min(cut, partBytesMax);
-      if (limited) this.#sentAt = Math.max(time.now, this.#sentAt) + length / outPath.bytesPerMs;
-      const leavesAt = limited ? this.#sentAt : time.now;
-      const at = outPath.isCut ? Infinity : leavesAt + latencyMs;
-      peer.#enqueue({ at, kind: "bytes", bytes: bytes.subarray(from, from + length), apart: part > 1 });
-      from += length;
-      // Half of the pieces come at one moment, in reads of their own.
-      if (from < bytes.length && random.chance(0.5)) latencyMs += outPath.latencyMs();
-    }
+    for (const piece of outPath.pieces(bytes)) peer.#enqueue(piece);
     if (outPath.isCut || this.inPath.isCut || peer.silent) this.#watchProgress();
   }
 
@@ -228,8 +193,7 @@ export class SimulatedSocket {
     this.#endSent = true;
     const peer = this.peer;
     if (peer === null || peer.isClosed || this.silent) return;
-    const at = this.outPath.isCut ? Infinity : Math.max(this.#sentAt, this.#medium.time.now) + this.outPath.latencyMs();
-    peer.#enqueue({ at, kind: "end" });
+    peer.#enqueue({ at: this.outPath.arrival(), kind: "end" });
   }
 
   /** A reset is sent once and never again, so a cut path swallows it. */
@@ -261,7 +225,7 @@ export class SimulatedSocket {
     this.#giveUp = time.after(settings.unacknowledgedMs, () => {
       this.#giveUp = null;
       // What is lost stays lost; the other end hears of it when it sends something.
-      if (this.peer !== null) this.peer.#dropLost();
+      if (this.peer !== null) this.peer.#arrivals.dropLost();
       this.process.enter(() => {
         if (!this.isClosed) this.#failed(systemError("ETIMEDOUT", "ETIMEDOUT: connection timed out, read"));
       });
@@ -277,20 +241,13 @@ export class SimulatedSocket {
 
   // Receiving.
 
-  #isHere(arrival: Arrival): boolean {
-    return arrival.at <= this.#medium.time.now + SAME_MOMENT_MS;
-  }
-
-  /** Nothing overtakes what was sent before it. */
   #enqueue(arrival: Arrival): void {
-    arrival.at = Math.max(arrival.at, this.#lastArrivalAt);
-    this.#lastArrivalAt = arrival.at;
-    this.#arrivals.push(arrival);
+    this.#arrivals.add(arrival);
     this.#arm();
   }
 
   #arm(): void {
-    const at = this.#arrivals[0]?.at ?? Infinity;
+    const at = this.#arrivals.nextAt;
     if (at === Infinity || at >= this.#wakeAt) return;
     const { time } = this.#medium;
     if (this.#wake !== null) time.cancel(this.#wake);
@@ -302,14 +259,13 @@ export class SimulatedSocket {
   #receive(): void {
     this.#wake = null;
     this.#wakeAt = Infinity;
-    for (let next = this.#arrivals[0]; next !== undefined && this.#isHere(next); next = this.#arrivals[0]) {
-      if (this.#state === "closed") {
-        this.#answerAsClosed();
-        break;
-      }
-      this.#arrivals.shift();
-      this.#take(next);
+    const { now } = this.#medium.time;
+    while (this.#state !== "closed") {
+      const arrival = this.#arrivals.takeDue(now);
+      if (arrival === null) break;
+      this.#take(arrival);
     }
+    if (this.#state === "closed") this.#answerAsClosed();
     this.#arm();
   }
 
@@ -321,7 +277,8 @@ export class SimulatedSocket {
         this.onOpen?.();
         return;
       case "bytes": {
-        const chunk = this.#merged(arrival.bytes);
+        const { time, settings } = this.#medium;
+        const chunk = this.#arrivals.read(arrival.bytes, time.now, settings.readBytesMax);
         this.#acknowledge(chunk.length);
         this.#handlers.data?.(this, chunk);
         return;
@@ -339,20 +296,6 @@ export class SimulatedSocket {
     }
   }
 
-  /** One read takes what is there, up to a limit. */
-  #merged(first: Uint8Array): Buffer {
-    const parts = [first];
-    let length = first.length;
-    for (let next = this.#arrivals[0]; next !== undefined; next = this.#arrivals[0]) {
-      if (next.kind !== "bytes" || next.apart || !this.#isHere(next)) break;
-      if (length + next.bytes.length > this.#medium.settings.readBytesMax) break;
-      this.#arrivals.shift();
-      parts.push(next.bytes);
-      length += next.bytes.length;
-    }
-    return parts.length === 1 ? Buffer.from(first.buffer, first.byteOffset, first.length) : Buffer.concat(parts);
-  }
-
   #acknowledge(bytes: number): void {
     if (this.outPath.isCut) this.#unacknowledgedBytes += bytes;
     else this.peer?.acknowledged(bytes);
@@ -360,10 +303,9 @@ export class SimulatedSocket {
 
   /** Bytes for a socket that is no more are answered by a reset. */
   #answerAsClosed(): void {
-    const hadBytes = this.#arrivals.some((arrival) => arrival.kind === "bytes" && this.#isHere(arrival));
-    const later = this.#arrivals.filter((arrival) => !this.#isHere(arrival));
-    this.#arrivals.splice(0, Infinity, ...later);
-    if (hadBytes) this.#sayReset();
+    const { now } = this.#medium.time;
+    if (this.#arrivals.hasBytes(now)) this.#sayReset();
+    this.#arrivals.dropHere(now);
   }
 
   #failed(error: Error): void {
@@ -373,9 +315,6 @@ export class SimulatedSocket {
     else this.#handlers.close?.(this, error);
     this.onFailure?.(error);
   }
-
-  /** A connect that failed, for its promise. */
-  onFailure: ((error: Error) => void) | null = null;
 
   #close(): void {
     this.#shut();
@@ -403,22 +342,9 @@ export class SimulatedSocket {
   /** Nobody is left at either end. */
   #abandon(): void {
     const { time } = this.#medium;
-    this.#arrivals.length = 0;
+    this.#arrivals.clear();
     for (const item of [this.#wake, this.#giveUp]) if (item !== null) time.cancel(item);
     this.#wake = null;
     this.#giveUp = null;
-  }
-
-  #dropLost(): void {
-    const kept = this.#arrivals.filter((arrival) => arrival.at !== Infinity);
-    this.#arrivals.splice(0, Infinity, ...kept);
-    this.#lastArrivalAt = kept.at(-1)?.at ?? 0;
-  }
-
-  #forgetNews(): void {
-    const kept = this.#arrivals.filter((arrival) => arrival.kind === "bytes" || arrival.kind === "open");
-    this.#arrivals.splice(0, Infinity, ...kept);
-    this.#lastArrivalAt = kept.at(-1)?.at ?? 0;
-    this.#watchProgress();
   }
 }

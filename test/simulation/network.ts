@@ -88,7 +88,7 @@ export class SimulatedNetwork {
       port,
       stop: (closeActive = false) => {
         if (this.#listeners.get(port) === listening) this.#listeners.delete(port);
-        if (closeActive) for (const socket of [...listening.accepted]) socket.end();
+        if (closeActive) for (const socket of listening.accepted) socket.end();
       },
     };
   };
@@ -137,9 +137,9 @@ export class SimulatedNetwork {
   healAll(): void {
     for (const targets of this.#paths.values()) {
       for (const path of targets.values()) {
-        path.slowMs = 0;
-        path.bytesPerMs = Infinity;
+        path.clear();
         path.corrupts = false;
+        this.#hurry(path);
         this.#healOneWay(path);
       }
     }
@@ -160,13 +160,17 @@ export class SimulatedNetwork {
 
   /** Everything between the two takes that much longer, each way; 0 ends it. */
   slow(a: string, b: string, ms: number): void {
-    this.#path(a, b).slowMs = ms;
-    this.#path(b, a).slowMs = ms;
+    for (const path of [this.#path(a, b), this.#path(b, a)]) {
+      path.slowMs = ms;
+      this.#hurry(path);
+    }
   }
 
   /** One way takes no more than that; who sends more finds its buffer full. Infinity ends it. */
   clog(from: string, to: string, bytesPerMs: number): void {
-    this.#path(from, to).bytesPerMs = bytesPerMs;
+    const path = this.#path(from, to);
+    path.bytesPerMs = bytesPerMs;
+    if (bytesPerMs === Infinity) this.#hurry(path);
   }
 
   /**
@@ -238,12 +242,16 @@ export class SimulatedNetwork {
       if (socket.inPath === path) socket.inPathHealed(this.#backOffMs(cutMs));
       else if (socket.outPath === path) socket.outPathHealed();
     }
-    for (const hanging of [...this.#hanging]) {
+    for (const hanging of this.#hanging) {
       if (hanging.socket.outPath !== path && hanging.socket.inPath !== path) continue;
       this.#hanging.delete(hanging);
       this.#time.cancel(hanging.giveUp);
       this.#time.after(this.#backOffMs(cutMs), hanging.knock);
     }
+  }
+
+  #hurry(path: Path): void {
+    for (const socket of this.#sockets) if (socket.inPath === path) socket.inPathHurries();
   }
 
   /** TCP tries again in growing intervals, so after a heal it may take as long again. */
@@ -266,7 +274,7 @@ export class SimulatedNetwork {
   #died(process: SimulatedProcess): void {
     this.#watched.delete(process);
     for (const [port, listening] of this.#listeners) if (listening.process === process) this.#listeners.delete(port);
-    for (const socket of [...this.#sockets]) if (socket.process === process) socket.died();
+    for (const socket of this.#sockets) if (socket.process === process) socket.died();
   }
 
   #add(socket: SimulatedSocket): void {
