@@ -4,7 +4,7 @@ import { State } from "../../src/core/member/window.ts";
 import { Phase, Verdict } from "../../src/core/messages.ts";
 import { OneLeader } from "./one-leader.ts";
 import { OneMember } from "./one-member.ts";
-import { claimOf, doubtsOf, factsOf, listOf, reportOf, runningCell } from "./support.ts";
+import { claimOf, doubtsOf, factsOf, hashesOf, listOf, reportOf, runningCell } from "./support.ts";
 
 const inTwo = { generation: 2, ownership: 2 };
 
@@ -33,6 +33,30 @@ test("R20: without a check the task definition decides; exact evidence may drop,
   expect(outcome("drop", Verdict.adoptedMaybe)).toBe("parked: maybe-duplicate");
   expect(outcome("park", Verdict.adopted)).toBe("parked: unknown");
   expect(outcome("park", Verdict.adoptedMaybe)).toBe("parked: maybe-duplicate");
+});
+
+test("R20: that another record of the hash was given is exact evidence only when both full ids are known", () => {
+  const hashes = hashesOf([0], ["pay-7"]);
+  for (const { id, told, maybe } of [
+    { id: "pay-7", told: true, maybe: false },
+    { id: "pay-7", told: false, maybe: true },
+    { id: "another id with that hash", told: true, maybe: true },
+  ]) {
+    const leader = new OneLeader().activate("m/1", "n/1");
+    leader.own("m/1");
+    leader.claim("m/1", claimOf(1, [0], { ids: ["pay-7"] }));
+    leader.moveTo("n/1", 2);
+    const ask = (number: number, offset: number, ids: string[]) =>
+      leader.doubt("n/1", doubtsOf(number, [offset], { ...inTwo, ids, hashes }));
+    ask(2, 0, ["pay-7"]);
+    leader.answer("m/1", "refused", { taskId: "pay-7", idKnown: told }); // free and clean: it never ran
+    ask(3, 1, [id]);
+    expect(leader.entry(1)).toMatchObject({ holder: "n/1" });
+    expect(leader.entry(0)).toMatchObject({ holder: "", dirty: true, maybe });
+    expect(ask(4, 0, ["pay-7"])).toEqual(["wait"]); // whose is 1?
+    leader.answer("n/1", "pending", { taskId: id });
+    expect(ask(5, 0, ["pay-7"])).toEqual([id === "pay-7" ? "wait" : "adoptedMaybe"]);
+  }
 });
 
 test("R20: a check that does not know is asked again with back-off, then the task definition decides", () => {

@@ -1207,6 +1207,18 @@ export const mutations: readonly Mutation[] = [
   ]),
   ...of("leader/settle.ts", outcomes, [
     [
+      "r20-hash-is-no-evidence",
+      "(sameTask(other) ? 0 : MAYBE_FLAG)",
+      "0",
+      "R20: that another record of the hash was given is exact evidence only when both full ids are known",
+    ],
+    [
+      "r20-equal-ids-are",
+      "questions.idOf(at.pid, at.offset)?.taskId === id;",
+      "false;",
+      "R20: that another record of the hash was given is exact evidence only when both full ids are known",
+    ],
+    [
       "r21-slots",
       "if (!table.fits(offset) || room <= 0) {",
       "if (!table.fits(offset)) {",

@@ -18,6 +18,7 @@ import {
 } from "../messages.ts";
 import { offsetAt } from "../offsets.ts";
 import { isFinalPhase, type Entry, type PartitionTable } from "../table.ts";
+import type { EntryRef } from "./hash-index.ts";
 import { endHeld, type Questions, stampHere } from "./questions.ts";
 import { gives } from "./release.ts";
 import type { LeaderState, PartitionFacts, Peer } from "./state.ts";
@@ -185,7 +186,8 @@ function testFresh(
 
 /**
  * The task is the peer's, under a new stamp. Every other entry of the hash becomes dirty: a run of another record with
- * this task id may exist from now on.
+ * this task id may exist from now on. 64 bits are no evidence that it is the same task, so nothing is dropped for that
+ * alone (R20), unless the full ids are known to be equal.
  */
 function give(
   leader: LeaderState,
@@ -196,6 +198,7 @@ function give(
   hi: number,
   lo: number,
   flags: number,
+  sameTask: (other: EntryRef) => boolean = notKnown,
 ): number {
   const dirty = (table.isDirty(offset) ? DIRTY_FLAG : 0) | (table.isMaybe(offset) ? MAYBE_FLAG : 0);
   const unknownRuns = table.unknownRunsOf(offset);
@@ -217,7 +220,7 @@ function give(
     const otherTable = leader.replica.table.partition(other.pid);
     const entry = otherTable.read(other.offset);
     if (entry === null || entry.dirty || isFinalPhase(entry.phase)) continue;
-    const keep = entry.holder === "" ? DIRTY_FLAG | FREE_FLAG : DIRTY_FLAG;
+    const keep = DIRTY_FLAG | (sameTask(other) ? 0 : MAYBE_FLAG) | (entry.holder === "" ? FREE_FLAG : 0);
     leader.change(
       other.pid,
       otherTable,
@@ -233,6 +236,8 @@ function give(
   }
   return stamp;
 }
+
+const notKnown = (): boolean => false;
 
 /** Doubts, with their full ids: the whole of R6. */
 export function settleDoubts(
@@ -290,7 +295,7 @@ function settleOne(
   const id = page.ids[i] === "" ? null : page.ids[i]!;
   const other = settleSameHash(leader, questions, peer, page, i, offset, hi, lo, id, now); // step 4
   if (typeof other === "number") return other;
-  return giveDoubt(leader, peer, page, offset, hi, lo, id, table, other.equalId); // step 5
+  return giveDoubt(leader, questions, peer, page, offset, hi, lo, id, table, other.equalId); // step 5
 }
 
 /** Step 3: the entry has a holder. Null: it has none (any more), go on. */
@@ -395,6 +400,7 @@ function conflicts(page: DoubtPage, i: number, known: { payloadHi: number; paylo
 /** Step 5: the task is given: an adoption when anything speaks for an earlier run, else a grant. */
 function giveDoubt(
   leader: LeaderState,
+  questions: Questions,
   peer: Peer,
   page: DoubtPage,
   offset: number,
@@ -430,7 +436,8 @@ function giveDoubt(
       lo,
     );
   }
-  give(leader, peer, page.pid, table, offset, hi, lo, own === null && !seen ? FRESH_FLAG : 0);
+  const sameTask = (at: EntryRef): boolean => id !== null && questions.idOf(at.pid, at.offset)?.taskId === id;
+  give(leader, peer, page.pid, table, offset, hi, lo, own === null && !seen ? FRESH_FLAG : 0, sameTask);
   if (!table.isDirty(offset)) return Verdict.granted;
   return table.isMaybe(offset) ? Verdict.adoptedMaybe : Verdict.adopted;
 }
