@@ -145,6 +145,11 @@ export class SimulatedZooKeeper implements EnsembleTroubles {
     return this.#leader.tree.get(path);
   }
 
+  /** 0 also when there is none. */
+  versionOf(path: string): number {
+    return this.node(path)?.version ?? 0;
+  }
+
   children(path: string): readonly string[] {
     return this.#leader.tree.children(path);
   }
