@@ -100,7 +100,7 @@ function failureText({ seed, invariant, message, result, options, mutation, comm
   const lines = [`VIOLATION ${invariant}, seed ${seed}${at}: ${message}`, `  commit   ${commit}`];
   if (result !== null) {
     lines.push(`  settings ${JSON.stringify(result.settings)}`);
-    result.plan.forEach((fault, index) => lines.push(`  fault ${String(index).padStart(2)} ${fault}`));
+    for (const fault of result.plan) lines.push(`  fault    ${fault}`);
   }
   lines.push(`  story    ${commandFor(seed, options, mutation, "--trace")}`);
   lines.push(`  smaller  ${commandFor(seed, options, mutation, "--shrink")}`);

@@ -28,4 +28,4 @@ serve((seed) => {
   while (seed === 5);
   if (seed === 7) throw new Error("seven");
   return resultOf(seed);
-});
+}, Promise.resolve());

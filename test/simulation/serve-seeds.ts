@@ -35,10 +35,11 @@ export function answerTo(run: RunSeed, { seed, options }: Job, twiceEvery: numbe
   }
 }
 
-/** Serves the parent until it closes the channel. */
-export function serve(run: RunSeed): void {
+/** Serves the parent until it closes the channel; the first seed waits until what it needs is `ready`. */
+export function serve(run: RunSeed, ready: Promise<void>): void {
   const send = (answer: WorkerAnswer): void => void process.send?.(answer);
   const carryOut = async ({ jobs, twiceEvery }: WorkerRequest): Promise<void> => {
+    await ready;
     for (const job of jobs) {
       send(answerTo(run, job, twiceEvery));
       await new Promise((resolve) => setImmediate(resolve)); // what was sent leaves before the next seed takes the thread

@@ -190,7 +190,7 @@ export function story(result: SeedResult, full: boolean): string[] {
   const lines = [
     `seed ${result.seed}: ${result.nodes} nodes, ${result.tasks} tasks, ${(result.virtualMs / 1_000).toFixed(1)} s, log ${result.hash}`,
     `settings ${JSON.stringify(result.settings)}`,
-    ...result.plan.map((fault, index) => `fault ${String(index).padStart(2)} ${fault}`),
+    ...result.plan.map((fault) => `fault    ${fault}`),
     `nodes    ${strip.names} (${LEGEND})`,
     subject.tasks.size === 0
       ? "about    no task: faults and leadership only (--full tells everything)"
