@@ -4,8 +4,7 @@
  * generation of the membership in force.
  *
  *   revoking    `onRevoke` runs; then joining
- *   joining     waits for the coordinator's answer
- *   describing  waits for offsets and log bounds of what it was given
+ *   joining     waits until it knows what it was given, and where that begins (group-join.ts)
  *   assigning   `onAssign` runs
  *   reading     fetches and sends heartbeats; left by revoking
  *   ended       stopped, or dead of a handler's failure
@@ -13,9 +12,7 @@
 import { describeError, toError, VouchError } from "../../../src/errors.ts";
 import { commitOutcomeOf } from "../../../src/task-log/kafka/commit-outcome.ts";
 import { PartitionPositions, type ReadPosition } from "../../../src/task-log/kafka/partition-positions.ts";
-import { assignSticky, NO_OWNERSHIP, type Ownership } from "../../../src/task-log/kafka/sticky-assigner.ts";
 import type {
-  AssignedPartition,
   Assignment,
   CommitOutcome,
   ConsumerHandlers,
@@ -30,18 +27,12 @@ import type { SimulatedProcess } from "../virtual-time.ts";
 import type { Brokers } from "./brokers.ts";
 import type { GroupClient } from "./coordinator.ts";
 import { FetchLoop } from "./fetch-loop.ts";
-import type { GroupError, JoinAnswer, JoinRequest, TopicPartitions } from "./group.ts";
+import type { GroupError } from "./group.ts";
+import { GroupJoin, type Membership } from "./group-join.ts";
 import { HandOver } from "./hand-over.ts";
 import { Channel } from "./link.ts";
 
-type Phase = "new" | "revoking" | "joining" | "describing" | "assigning" | "reading" | "ended";
-
-interface Membership {
-  readonly memberId: string;
-  readonly generation: number;
-}
-
-const LEAVE_MS = 2_000;
+type Phase = "new" | "revoking" | "joining" | "assigning" | "reading" | "ended";
 
 export class SimulatedConsumer implements TaskConsumer, GroupClient {
   readonly process: SimulatedProcess;
@@ -49,24 +40,19 @@ export class SimulatedConsumer implements TaskConsumer, GroupClient {
   readonly heartbeatIntervalMs: number;
   readonly #brokers: Brokers;
   readonly #random: Random;
-  readonly #options: ConsumerOptions;
   readonly #onEnded: () => void;
   readonly #positions = new PartitionPositions();
   readonly #loops: readonly FetchLoop[];
   readonly #handOver: HandOver;
   readonly #commits = new Channel();
+  readonly #group: GroupJoin;
   readonly #underWay = Promise.withResolvers<void>();
-  #isUnderWay = false;
   #phase: Phase = "new";
   #handlers: ConsumerHandlers | null = null;
-  #memberId: string | null = null;
   /** What commits are stamped with; null: in no generation. */
   #membership: Membership | null = null;
   /** The group has gone on with this member, and its caller was not told (`lostRevocation`). */
   #hidden: Membership | null = null;
-  #ownership: Ownership = NO_OWNERSHIP;
-  #attempt = 0; // of a join; answers to older ones are void
-  #lost = false;
   #revoked = false;
   #revoking: Promise<void> | null = null;
   #assigning: Promise<unknown> | null = null;
@@ -81,11 +67,17 @@ export class SimulatedConsumer implements TaskConsumer, GroupClient {
     this.heartbeatIntervalMs = options.heartbeatIntervalMs;
     this.#brokers = brokers;
     this.#random = brokers.random.split(`consumer ${process.name} ${process.pid} ${brokers.consumers++}`);
-    this.#options = options;
     this.#onEnded = onEnded;
     this.#handOver = new HandOver(process, brokers, this.#random, {
       onBatch: (batch) => this.#callNow(() => this.#handlers?.onBatch(batch)),
       onDrained: () => this.#kick(),
+    });
+    this.#group = new GroupJoin(this, brokers, options, {
+      onArrived: (missing) => this.#onArrived(missing),
+      onAssigned: (assignment) => void this.#assign(assignment),
+      onHidden: (membership) => {
+        if (this.#phase === "reading") this.#hidden = membership;
+      },
     });
     const { link, topics } = brokers;
     const { maxWaitMs, maxBytesPerPartition } = options;
@@ -124,7 +116,7 @@ export class SimulatedConsumer implements TaskConsumer, GroupClient {
   }
 
   get hasLost(): boolean {
-    if (this.#lost || this.#missing.some((topic) => this.#brokers.topics.has(topic))) return true;
+    if (this.#group.hasLost || this.#missing.some((topic) => this.#brokers.topics.has(topic))) return true;
     return this.#phase === "reading" && this.#loops.some(({ state }) => state === "lost");
   }
 
@@ -138,10 +130,10 @@ export class SimulatedConsumer implements TaskConsumer, GroupClient {
     if (this.#isDeaf) {
       this.#brokers.counters.lostRevocations++;
       // Its client joins and tells nobody, or does not even notice.
-      if (error !== "REBALANCE_IN_PROGRESS" || this.#random.chance(0.5)) this.#sendJoin(true);
+      if (error !== "REBALANCE_IN_PROGRESS" || this.#random.chance(0.5)) this.#group.sendHidden(memberId);
       return;
     }
-    if (error === "UNKNOWN_MEMBER_ID") this.#memberId = null;
+    if (error === "UNKNOWN_MEMBER_ID") this.#group.memberId = null;
     void this.#join();
   }
 
@@ -149,16 +141,15 @@ export class SimulatedConsumer implements TaskConsumer, GroupClient {
     if (this.#phase === "reading") for (const loop of this.#loops) loop.retry();
     const appeared = this.#missing.some((topic) => this.#brokers.topics.has(topic));
     if (appeared) this.#missing = this.#missing.filter((topic) => !this.#brokers.topics.has(topic));
-    if (!this.#lost && !appeared) return;
-    this.#lost = false;
-    if (this.#phase === "joining") this.#sendJoin(false);
+    if (!this.#group.hasLost && !appeared) return;
+    if (this.#phase === "joining") this.#group.send();
     else void this.#join();
   }
 
   onUnreachable(): void {
     if (this.#phase === "ended") return;
     this.#warn("no broker answers");
-    if (this.#phase === "reading" || this.#phase === "describing") void this.#join();
+    if (this.#phase === "reading") void this.#join();
   }
 
   // ---- joining
@@ -170,7 +161,7 @@ export class SimulatedConsumer implements TaskConsumer, GroupClient {
     if (!(await this.#call(() => this.#revoke()))) return;
     if (!this.#is("revoking")) return; // stopped meanwhile
     this.#phase = "joining";
-    this.#sendJoin(false);
+    this.#group.send();
   }
 
   #is(phase: Phase): boolean {
@@ -179,55 +170,14 @@ export class SimulatedConsumer implements TaskConsumer, GroupClient {
 
   #closeGate(phase: Phase): void {
     this.#phase = phase;
-    this.#attempt++;
-    this.#lost = false;
+    this.#group.cancel();
     this.#hidden = null;
     this.#positions.clear();
     this.#handOver.close();
     for (const loop of this.#loops) loop.reset();
   }
 
-  #sendJoin(hidden: boolean): void {
-    const { link, topics, coordinator } = this.#brokers;
-    const attempt = ++this.#attempt;
-    const lose = (): void => {
-      if (attempt === this.#attempt && !hidden) this.#lost = true;
-    };
-    const inTime = (run: () => void): void => {
-      link.answer(
-        this.process,
-        () => {
-          if (attempt === this.#attempt) run();
-        },
-        lose,
-      );
-    };
-    const { sessionTimeoutMs, rebalanceTimeoutMs } = this.#options;
-    const request: JoinRequest = {
-      client: this,
-      memberId: hidden ? (this.beatsAs?.memberId ?? null) : this.#memberId,
-      topics: this.#options.topics,
-      owned: this.#ownership,
-      sessionTimeoutMs,
-      rebalanceTimeoutMs,
-      onRefused: (error, memberId) => inTime(() => this.#joinRefused(error, memberId, hidden)),
-      onLeads: (answer) => inTime(() => this.#deal(answer, hidden)),
-      onSynced: (memberId, generation, dealt) =>
-        inTime(() => (hidden ? this.#hide({ memberId, generation }) : this.#joined({ memberId, generation }, dealt))),
-    };
-    link.send(
-      this.process,
-      () => {
-        const missing = this.#options.topics.filter((topic) => !topics.has(topic));
-        if (missing.length > 0 || !this.#isUnderWay) inTime(() => this.#arrived(missing));
-        if (missing.length < this.#options.topics.length) coordinator.group(this.groupId).join(request);
-      },
-      lose,
-    );
-  }
-
-  #arrived(missing: readonly string[]): void {
-    this.#isUnderWay = true;
+  #onArrived(missing: readonly string[]): void {
     this.#underWay.resolve();
     for (const topic of missing) {
       if (this.#missing.includes(topic)) continue;
@@ -237,84 +187,11 @@ export class SimulatedConsumer implements TaskConsumer, GroupClient {
     this.#missing = missing;
   }
 
-  #joinRefused(error: GroupError, memberId: string | null, hidden: boolean): void {
-    if (hidden) {
-      if (error === "UNKNOWN_MEMBER_ID") this.#hidden = null;
-      return;
-    }
-    this.#memberId = error === "UNKNOWN_MEMBER_ID" ? null : (memberId ?? this.#memberId);
-    this.#sendJoin(false);
-  }
-
-  /** This member leads the generation: it says who gets what. */
-  #deal({ memberId, generation, members }: JoinAnswer, hidden: boolean): void {
-    const { link, topics, coordinator } = this.#brokers;
-    if (!hidden) this.#memberId = memberId;
-    const names = [...new Set(members.flatMap((member) => member.topics))];
-    const partitions = names.flatMap((topic) =>
-      topics.partitions(topic).map((_, partition) => {
-        return { topic, partition };
-      }),
-    );
-    const dealt = assignSticky(members, partitions);
-    const attempt = this.#attempt;
-    link.send(
-      this.process,
-      () => coordinator.group(this.groupId).sync(memberId, generation, dealt),
-      () => {
-        if (attempt === this.#attempt && !hidden) this.#lost = true;
-      },
-    );
-  }
-
-  #hide(membership: Membership): void {
-    if (this.#phase === "reading") this.#hidden = membership;
-  }
-
-  #joined(membership: Membership, dealt: TopicPartitions): void {
-    if (this.#phase !== "joining") return;
-    const { link } = this.#brokers;
-    this.#memberId = membership.memberId;
-    this.#membership = membership;
-    this.#ownership = { generation: membership.generation, partitions: dealt };
-    this.#phase = "describing";
-    const attempt = this.#attempt;
-    const lose = (): void => {
-      if (attempt === this.#attempt && this.#phase === "describing") this.#lost = true;
-    };
-    link.send(
-      this.process,
-      () => {
-        const partitions = this.#describe(dealt);
-        link.answer(
-          this.process,
-          () => {
-            if (attempt === this.#attempt) void this.#assign({ ...membership, partitions });
-          },
-          lose,
-        );
-      },
-      lose,
-    );
-  }
-
-  /** At the brokers. */
-  #describe(dealt: TopicPartitions): AssignedPartition[] {
-    const { offsets } = this.#brokers.coordinator.group(this.groupId);
-    return Object.entries(dealt).flatMap(([topic, partitions]) =>
-      partitions.map((partition) => {
-        const log = this.#brokers.topics.partition(topic, partition);
-        const commit = offsets.get(`${topic}#${partition}`);
-        const { position: committed = null, metadata = "" } = commit ?? {};
-        return { topic, partition, committed, metadata, logStart: log?.start ?? 0, logEnd: log?.end ?? 0 };
-      }),
-    );
-  }
-
   async #assign(assignment: Assignment): Promise<void> {
     const handlers = this.#handlers;
-    if (this.#phase !== "describing" || handlers === null) return;
+    if (this.#phase !== "joining" || handlers === null) return;
     this.#phase = "assigning";
+    this.#membership = assignment;
     this.#revoked = false;
     this.#lateChanges = [];
     const done = await this.#call(async () => {
@@ -399,7 +276,7 @@ export class SimulatedConsumer implements TaskConsumer, GroupClient {
       resolve(outcome);
       // The heartbeats of such a member would be refused, too: now its client knows.
       if (outcome.outcome !== "refused" || !this.#isDeaf) return;
-      if (error === "UNKNOWN_MEMBER_ID") this.#memberId = null;
+      if (error === "UNKNOWN_MEMBER_ID") this.#group.memberId = null;
       void this.#join();
     };
     const arrive = (): void => {
@@ -432,19 +309,7 @@ export class SimulatedConsumer implements TaskConsumer, GroupClient {
 
   async #leave(): Promise<void> {
     this.#membership = null;
-    const memberId = this.#memberId;
-    const { link, coordinator } = this.#brokers;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = link.time.after(LEAVE_MS, resolve, this.process);
-    link.send(this.process, () => {
-      const group = coordinator.group(this.groupId);
-      // Also a member that does not know its id yet.
-      const mine = [...group.members.values()].filter(({ request }) => request.client === this);
-      for (const { memberId: id } of mine) if (memberId === null || id === memberId) group.leave(id);
-      link.answer(this.process, resolve);
-    });
-    await promise;
-    link.time.cancel(timer);
+    await this.#group.leave();
     this.#detach();
   }
 
