@@ -11,6 +11,9 @@ export interface Machine {
   readonly Worker: unknown; // its constructor
 }
 
+/** Less than this can vanish when it is added to the time: a deadline would be waited for and never come. */
+const TIMER_MS_MIN = 0.01;
+
 class Timer {
   #item: Scheduled | null = null;
   readonly #time: VirtualTime;
@@ -28,7 +31,8 @@ class Timer {
 
   /** A timer of a process counts on that process's clock. */
   #arm(ms: number): void {
-    const trueMs = this.#process === null ? ms : ms / this.#process.drift;
+    const ownMs = ms > 0 ? Math.max(ms, TIMER_MS_MIN) : ms;
+    const trueMs = this.#process === null ? ownMs : ownMs / this.#process.drift;
     this.#item = this.#time.after(
       trueMs,
       () => {
