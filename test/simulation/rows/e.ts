@@ -1,0 +1,484 @@
+/** Part E: the task log. */
+import { partitionOf, type PartitionId } from "../../../src/core/identity.ts";
+import { State } from "../../../src/core/member/window.ts";
+import { Phase } from "../../../src/core/messages.ts";
+import { entryAt, openTasks, wasChecked, type Task } from "./lookups.ts";
+import type { NodeFacts } from "./records.ts";
+import { both, knownDone, ranOnce, type Judge, type Row, type Tracker } from "./tracker.ts";
+
+const RECOVERY_MS = 60_000;
+
+/** A join takes the partitions of a node; told with each open task. */
+function onRevoked(t: Tracker, look: (node: NodeFacts, task: Task) => void): void {
+  t.facts.on(
+    "revoked",
+    (node, windows) => {
+      for (const task of openTasks(windows)) look(node, task);
+    },
+    t,
+  );
+}
+
+/** Another node committed it. */
+function moved(node: NodeFacts): Judge {
+  return (story) => story.committedBy !== "" && story.committedBy !== node.name;
+}
+
+function startedElsewhere(node: NodeFacts): Judge {
+  return (story) => story.starts.length > 0 && story.starts.every((start) => start.node !== node.name);
+}
+
+const UNGRANTED: readonly number[] = [State.held, State.asked, State.doubtful];
+
+function beforeGrant(t: Tracker): void {
+  onRevoked(t, (node, task) => {
+    if (!UNGRANTED.includes(task.state) || task.window.attempts[task.window.slot(task.offset)] !== 0) return;
+    t.follow(
+      task.pid,
+      task.offset,
+      both(moved(node), startedElsewhere(node), (story) => story.effects === 1),
+    );
+  });
+}
+
+function whileGranted(t: Tracker): void {
+  onRevoked(t, (node, task) => {
+    if (task.state !== State.granted || wasChecked(task)) return;
+    t.follow(task.pid, task.offset, both(moved(node), startedElsewhere(node), ranOnce));
+  });
+}
+
+/** Its end was waited for: known when it ended well, checked when its node died. */
+function waitedFor(t: Tracker, node: NodeFacts): Judge {
+  return (story) => (node.alive ? knownDone(story) : story.checks.length > 0 || !t.world.settings.hasCheck);
+}
+
+function whileExecuting(t: Tracker): void {
+  onRevoked(t, (node, task) => {
+    if (task.state === State.executing) t.follow(task.pid, task.offset, both(moved(node), waitedFor(t, node)));
+  });
+}
+
+function doneAbove(t: Tracker): void {
+  onRevoked(t, (node, { state, window, offset, pid }) => {
+    if (state === State.executed && offset > window.committable) t.follow(pid, offset, both(moved(node), knownDone));
+  });
+}
+
+/** Refused: nothing more is committed in that generation; what was executed is in the leader's table. */
+function refused(t: Tracker, reasons: RegExp): void {
+  const over = new Map<NodeFacts, number>(); // the refused generation; -1 when something was committed in it all the same
+  t.facts.on("commitSent", (node, { generation }) => over.get(node) === generation && over.set(node, -1), t);
+  t.facts.on(
+    "commitResult",
+    (node, { generation }, outcome, reason) => {
+      if (outcome !== "refused" || !reasons.test(reason)) return;
+      over.set(node, generation);
+      t.until(RECOVERY_MS, () => {
+        if (over.get(node) !== generation || !node.alive) return false;
+        return node.core.member.state.generation > generation ? true : null;
+      });
+    },
+    t,
+  );
+}
+
+/** After the join the owner commits it in the new generation, or its tasks are known to be done. */
+function refusedInJoin(t: Tracker): void {
+  t.facts.on(
+    "commitResult",
+    (_node, commit, outcome, reason) => {
+      const [entry] = commit.commits;
+      if (outcome !== "refused" || !/REBALANCE_IN_PROGRESS/.test(reason) || entry === undefined) return;
+      if (entry.position > (t.world.committed[partitionOf(entry.pid)] ?? 0))
+        t.follow(entry.pid, entry.position - 1, knownDone);
+    },
+    t,
+  );
+}
+
+function unknownOutcome(t: Tracker): void {
+  const open = new Map<
+    NodeFacts,
+    { readonly generation: number; readonly pid: PartitionId; readonly position: number }
+  >();
+  t.facts.on("revoked", (node) => open.delete(node), t);
+  t.facts.on(
+    "commitResult",
+    (node, commit, outcome) => {
+      const [entry] = commit.commits;
+      if (entry === undefined) return;
+      const before = open.get(node);
+      if (outcome === "unknown") {
+        t.armed++;
+        open.set(node, before ?? { generation: commit.generation, pid: entry.pid, position: entry.position });
+      } else if (outcome === "committed" && before !== undefined) {
+        const again = commit.commits.find(({ pid }) => pid === before.pid);
+        if (again !== undefined && commit.generation === before.generation && again.position >= before.position)
+          t.hit();
+      } else open.delete(node);
+    },
+    t,
+  );
+}
+
+/** The log would take it, and a node whose run outlived its ownership sends none. */
+function staleCommits(t: Tracker): void {
+  let strangers = false;
+  t.facts.on(
+    "committed",
+    ({ node, partition }) =>
+      (strangers ||= node !== "" && t.world.owner[partition] !== null && t.world.owner[partition] !== node),
+    t,
+  );
+  onRevoked(t, (node, task) => {
+    if (!t.facts.isLasting("stale-commit-accepted") || task.state !== State.executing) return;
+    strangers = false;
+    t.follow(
+      task.pid,
+      task.offset,
+      both(moved(node), () => !strangers),
+    );
+  });
+}
+
+/** The offset moved back: what comes again was finished by this cell, and is neither run nor checked. */
+function movedBack(t: Tracker, toStart: boolean): void {
+  t.facts.on(
+    "committed",
+    ({ partition, position, before }) => {
+      if (before === null || position >= before) return;
+      if (toStart !== position <= (t.world.logStart[partition] ?? 0)) return;
+      for (const offset of [position, before - 1]) {
+        const done = t.world.effects(t.world.taskIdOf(partition, offset)) === 1;
+        if (done && t.world.log[partition]?.[offset]?.isGap !== true) t.follow(partition, offset, knownDone);
+      }
+    },
+    t,
+  );
+}
+
+function fatal(t: Tracker): void {
+  const stopped = new Map<NodeFacts, Set<PartitionId>>();
+  let again = false;
+  t.facts.on(
+    "commitSent",
+    (node, { commits }) => (again ||= commits.some(({ pid }) => stopped.get(node)?.has(pid) === true)),
+    t,
+  );
+  t.facts.on(
+    "alarm",
+    (node, code, pid) => {
+      if (code !== "commit-fatal") return;
+      const since = t.world.now;
+      const before = stopped.get(node) ?? new Set<PartitionId>();
+      const window = node.core.member.state.windows.get(pid);
+      stopped.set(node, before.add(pid));
+      t.until(RECOVERY_MS, () => {
+        if (node.core.member.state.windows.get(pid) !== window) return !again; // another owner tries anew
+        return again ? false : t.world.now - since > 2_000 ? true : null;
+      });
+    },
+    t,
+  );
+  t.facts.on("revoked", (node) => stopped.delete(node), t);
+}
+
+/** Its last commit was not made, the leader died without the fact; nobody runs the task again. */
+function commitFailedLeaderDown(t: Tracker): void {
+  t.facts.on(
+    "death",
+    (victim) => {
+      const { leader } = victim;
+      if (leader === null || !victim.active) return;
+      for (const node of t.facts.living()) {
+        if (node === victim || node.lastOutcome === "committed" || node.lastOutcome === "") continue;
+        for (const { pid, offset, state } of openTasks(node.windows)) {
+          if (state !== State.executed || entryAt(leader, pid, offset)?.phase === Phase.executed) continue;
+          t.follow(
+            pid,
+            offset,
+            both(knownDone, (story) => story.endEpoch > story.epoch),
+          );
+        }
+      }
+    },
+    t,
+  );
+}
+
+/** A claim of a generation that is over is refused; its task runs at the owner. */
+function lostRevocation(t: Tracker): void {
+  t.facts.on(
+    "report",
+    (node, from, { claims, doubts }) => {
+      const claim = claims[0] ?? doubts[0];
+      const leader = node.leader;
+      if (claim === undefined || leader === null || !t.facts.isLasting("lost-revocation")) return;
+      const { ownerGeneration } = leader.state.facts(claim.pid);
+      if (claim.generation >= ownerGeneration) return;
+      t.follow(
+        claim.pid,
+        claim.offsets.base,
+        both(moved(from), startedElsewhere(from), (story) => story.effects === 1),
+      );
+    },
+    t,
+  );
+  // It never claims again: its commit is refused, and the next owner waits for what it runs.
+  t.facts.on(
+    "commitResult",
+    (node, commit, outcome) => {
+      if (outcome !== "refused" || !t.facts.isLasting("lost-revocation")) return;
+      for (const { pid, position } of commit.commits) {
+        if (t.world.owner[partitionOf(pid)] === node.name) continue;
+        if (position > (t.world.committed[partitionOf(pid)] ?? 0))
+          t.follow(pid, position - 1, both(moved(node), knownDone));
+      }
+    },
+    t,
+  );
+}
+
+/** Delivered again to the node that runs it: it joins the run. */
+function redelivered(t: Tracker): void {
+  const running = new Map<NodeFacts, Map<PartitionId, number>>();
+  onRevoked(t, (node, { state, pid, offset }) => {
+    if (state !== State.executing) return;
+    const known = running.get(node) ?? new Map<PartitionId, number>();
+    running.set(node, known.set(pid, offset));
+  });
+  t.facts.on(
+    "event",
+    (node, event) => {
+      if (event.type !== "delivered") return;
+      const offset = running.get(node)?.get(event.batch.pid);
+      if (offset === undefined || event.batch.nextPosition <= offset) return;
+      running.get(node)!.delete(event.batch.pid);
+      if (node.core.member.state.windows.get(event.batch.pid)?.stateOf(offset) !== State.executing) return;
+      t.follow(
+        event.batch.pid,
+        offset,
+        both(knownDone, (story) => story.committedBy === node.name),
+      );
+    },
+    t,
+  );
+}
+
+/** The group's offset is gone: an alarm, and what is below W does not run again. */
+function offsetsLost(t: Tracker): void {
+  t.facts.on(
+    "alarm",
+    (_node, code, pid) => {
+      if (code !== "offsets-lost") return;
+      const leader = t.facts.activeLeader();
+      const watermark = leader?.core.replica.table.partitions.get(pid)?.watermark ?? 0;
+      if (watermark > 0) t.follow(pid, watermark - 1, knownDone);
+    },
+    t,
+  );
+}
+
+/** A new dedup epoch: what was executed runs again. */
+function replay(t: Tracker): void {
+  let since = Infinity;
+  t.facts.on("fault", ({ kind }) => (since = kind === "replay" ? t.world.now : since), t);
+  t.facts.on(
+    "start",
+    (start, _partition, _offset, taskId) => {
+      if (start.at < since || t.world.effects(taskId) === 0) return;
+      t.armed++;
+      const before = t.world.effects(taskId);
+      t.until(RECOVERY_MS, () => (t.world.effects(taskId) > before ? true : null));
+    },
+    t,
+  );
+}
+
+function truncated(t: Tracker): void {
+  t.facts.on(
+    "alarm",
+    (node, code, pid) => {
+      if (code !== "truncated" && code !== "out-of-range" && code !== "position-below-from") return;
+      const runs = t.world.runs.length;
+      const since = t.world.now;
+      t.until(RECOVERY_MS, () => {
+        const window = node.core.member.state.windows.get(pid);
+        const here = (story: { partition: number; pid: number }): boolean =>
+          story.partition === partitionOf(pid) && story.pid === node.processId;
+        if (window === undefined || window.stopped === "") return t.world.now - since > 200;
+        return t.world.runs.slice(runs).some(here) ? false : t.world.now - since > 1_000 ? true : null;
+      });
+    },
+    t,
+  );
+}
+
+function gaps(t: Tracker): void {
+  t.facts.on(
+    "committed",
+    ({ node, partition, position, before }) => {
+      const log = t.world.log[partition];
+      if (node === "" || log === undefined) return;
+      for (let offset = before ?? 0; offset < position; offset++) {
+        if (log[offset]?.isGap !== true) continue;
+        t.armed++;
+        t.hit();
+        return;
+      }
+    },
+    t,
+  );
+}
+
+/** A run lives through three generations of the group. */
+function storm(t: Tracker): void {
+  const generations = new Map<number, number>();
+  t.facts.on("start", ({ run }) => generations.set(run, t.world.groupGeneration), t);
+  t.facts.on(
+    "ended",
+    ({ run, outcome }) => {
+      const began = generations.get(run) ?? Infinity;
+      generations.delete(run);
+      const { partition, offset } = t.world.runs[run - 1]!;
+      if (outcome !== "success" || t.world.groupGeneration < began + 3) return;
+      t.follow(partition, offset, knownDone);
+    },
+    t,
+  );
+}
+
+/** It ends without its log: the fact reaches the ledger. */
+function cutFromLog(t: Tracker): void {
+  t.facts.on(
+    "ended",
+    ({ run, outcome }) => {
+      const { node: name, partition, offset } = t.world.runs[run - 1]!;
+      if (outcome !== "success" || t.world.reachesLog(name)) return;
+      const node = t.facts.byName.get(name);
+      const leader = t.facts.activeLeader();
+      if (node === undefined || leader === null || (leader !== node && !t.world.linked(name, leader.name))) return;
+      t.until(RECOVERY_MS, () => {
+        const entry = entryAt(leader.lastLeader!, partition, offset);
+        if (!node.alive || t.facts.activeLeader() !== leader || t.world.reachesLog(name)) return false;
+        return entry?.phase === Phase.executed ? true : null;
+      });
+    },
+    t,
+  );
+}
+
+function cutFromPeers(t: Tracker): void {
+  t.facts.on(
+    "leftGroup",
+    (node) => {
+      const leader = t.facts.activeLeader();
+      if (leader === null || leader === node || !t.world.reachesLog(node.name) || node.core.member.state.draining)
+        return;
+      if (node.admitted && node.role !== "isolated" && node.role !== "suspended") return;
+      t.until(RECOVERY_MS, () => (t.world.owner.includes(node.name) ? (node.alive ? null : false) : true));
+    },
+    t,
+  );
+}
+
+/** It stands still while its handler runs, and the group goes on without it. */
+function evicted(t: Tracker): void {
+  const asleep = new Map<NodeFacts, readonly Task[]>();
+  t.facts.on(
+    "stop",
+    (node) =>
+      asleep.set(
+        node,
+        [...openTasks(node.windows)].filter(({ state }) => state === State.executing),
+      ),
+    t,
+  );
+  t.facts.on(
+    "continue",
+    (node) => {
+      for (const { pid, offset } of asleep.get(node) ?? []) {
+        const owner = t.world.owner[partitionOf(pid)];
+        if (owner === node.name || owner === null || owner === undefined) continue;
+        t.follow(
+          pid,
+          offset,
+          both(moved(node), (story) => knownDone(story) || story.checks.length > 0),
+        );
+      }
+      asleep.delete(node);
+    },
+    t,
+  );
+}
+
+/** Records of an ownership that is over, or that do not continue: they never enter the window. */
+function stalePrefetch(t: Tracker): void {
+  const discarded = new Map<NodeFacts, number>();
+  t.facts.on(
+    "event",
+    (node, event) => {
+      if (event.type !== "delivered") return;
+      const { discardedBatches } = node.core.ctx.counters;
+      const before = discarded.get(node) ?? 0;
+      discarded.set(node, discardedBatches);
+      if (discardedBatches === before) return;
+      t.armed++;
+      const window = node.core.member.state.windows.get(event.batch.pid);
+      if (
+        window === undefined ||
+        window.fetchPosition !== event.batch.nextPosition ||
+        window.ownership !== event.batch.ownership
+      )
+        t.hit();
+    },
+    t,
+  );
+}
+
+/** The first record of a partition is doubtful; records above it are executed meanwhile. */
+function doubtfulHead(t: Tracker): void {
+  t.facts.on(
+    "checkStarted",
+    ({ pid: process, partition, offset }) => {
+      const window = t.facts.byProcess.get(process)?.windows.get(partition);
+      if (window === undefined || window.committable !== offset) return;
+      for (let above = offset + 1; above < Math.min(window.fetchPosition, offset + 200); above++) {
+        if (window.stateOf(above) !== State.executed) continue;
+        t.follow(partition, offset, () => true);
+        return;
+      }
+    },
+    t,
+  );
+}
+
+const FENCED = /ILLEGAL_GENERATION|UNKNOWN_MEMBER_ID|FENCED_INSTANCE_ID/;
+
+export const rowsE: readonly Row[] = [
+  { id: "E1", title: "rebalance while held, asked, doubtful", create: beforeGrant },
+  { id: "E2", title: "rebalance while granted", create: whileGranted },
+  { id: "E3", title: "rebalance while executing", create: whileExecuting },
+  { id: "E4", title: "completions above the position at a rebalance", create: doneAbove },
+  { id: "E5", title: "commit fenced", create: (t) => refused(t, FENCED) },
+  { id: "E6", title: "commit outcome unknown", create: unknownOutcome },
+  { id: "E7", title: "the log takes stale commits", create: staleCommits },
+  { id: "E8", title: "offset moves back", create: (t) => movedBack(t, false) },
+  { id: "E10", title: "REBALANCE_IN_PROGRESS", create: refusedInJoin },
+  { id: "E11", title: "commit fails for good", create: fatal },
+  { id: "E12", title: "commit failed and leader down", create: commitFailedLeaderDown },
+  { id: "E13", title: "revocation not delivered", create: lostRevocation },
+  { id: "E14", title: "redelivered to its executor", create: redelivered },
+  { id: "E15", title: "offsets lost", create: offsetsLost },
+  { id: "E16", title: "reset to the beginning", create: (t) => movedBack(t, true) },
+  { id: "E17", title: "deliberate replay", create: replay },
+  { id: "E18", title: "topic cut or out of range", create: truncated },
+  { id: "E19", title: "offset gaps", create: gaps },
+  { id: "E20", title: "rebalance storm", create: storm },
+  { id: "E21", title: "cut from the log", create: cutFromLog },
+  { id: "E22", title: "cut from the peers", create: cutFromPeers },
+  { id: "E23", title: "blocked past its session", create: evicted },
+  { id: "E24", title: "stale prefetch", create: stalePrefetch },
+  { id: "E25", title: "doubtful first record", create: doubtfulHead },
+];
