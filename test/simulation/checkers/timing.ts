@@ -1,0 +1,44 @@
+/**
+ * Which runs left the timing bounds of G2: their process was stopped past its isolation deadline (lease and grace), either in the
+ * handler (C8) or between the start check and its first instruction (C7). Nobody can guard such a process, so what such a run
+ * does is no violation; a sink that checks tokens is the answer to it (G3). Only a stop counts: a node that is merely cut off or
+ * blocked is stopped by its own watchdog in time, or the product is wrong.
+ */
+import type { HistoryEvent } from "../history.ts";
+import type { World } from "../observer.ts";
+import { Once, perWorld } from "./checker.ts";
+
+export class Zombies {
+  readonly #world: World;
+  readonly #once = new Once<HistoryEvent>();
+  readonly #stopped = new Set<number>(); // processes
+  readonly #runs = new Set<number>();
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  has(run: number): boolean {
+    return this.#runs.has(run);
+  }
+
+  onHistory(event: HistoryEvent): void {
+    if (!this.#once.first(event)) return;
+    if (event.type === "fault" && event.kind === "stop-before-handler") {
+      const pid = this.#world.nodes.get(event.node)?.process.pid;
+      if (pid !== undefined) this.#stopped.add(pid);
+    } else if (event.type === "process" && event.what === "stopped") this.#stopped.add(event.pid);
+    else if (event.type === "process" && event.what === "continued") this.#continued(event.node, event.pid);
+    else if (event.type === "handler-start") this.#continued(event.node, event.pid);
+  }
+
+  #continued(name: string, pid: number): void {
+    if (!this.#stopped.delete(pid)) return;
+    const node = this.#world.nodes.get(name);
+    if (node === undefined || node.process.pid !== pid || node.core === null) return;
+    if (node.process.monotonicMs() < node.core.member.isolationDeadline) return;
+    for (const run of this.#world.runs) if (run.pid === pid && run.endedAt === Infinity) this.#runs.add(run.number);
+  }
+}
+
+export const zombiesOf = perWorld((world) => new Zombies(world));
