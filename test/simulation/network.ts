@@ -71,6 +71,11 @@ export class SimulatedNetwork {
     return open;
   }
 
+  /** Closed ends that the other one does not know of are among them; without any, nothing is left of the past. */
+  get rememberedSockets(): number {
+    return this.#sockets.size;
+  }
+
   // In the place of Bun's functions.
 
   /** @throws Error with the code EADDRINUSE */
