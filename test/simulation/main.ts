@@ -97,7 +97,8 @@ interface FailureParts {
 function failureText({ seed, invariant, message, result, options, mutation, commit }: FailureParts): string {
   const at =
     result?.violation === null || result === null ? "" : ` after ${(result.violation.at / 1_000).toFixed(3)} s`;
-  const lines = [`VIOLATION ${invariant}, seed ${seed}${at}: ${message}`, `  commit   ${commit}`];
+  const said = message.startsWith(`${invariant}: `) ? message : `${invariant}: ${message}`;
+  const lines = [`VIOLATION in seed ${seed}${at}: ${said}`, `  commit   ${commit}`];
   if (result !== null) {
     lines.push(`  settings ${JSON.stringify(result.settings)}`);
     for (const fault of result.plan) lines.push(`  fault    ${fault}`);

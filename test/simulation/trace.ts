@@ -8,6 +8,7 @@ import type { SeedResult } from "./seed-result.ts";
 const LEGEND = "L leads, H runs a handler of the tasks told here, + runs, s stopped, x dead, . not started";
 /** Of `--full`: a longer story is cut in its middle. */
 const LINES_MAX = 20_000;
+const LAST_NOTES_MS = 5_000;
 
 /** What a story is about. */
 interface Subject {
@@ -20,6 +21,8 @@ interface Subject {
   readonly checks: ReadonlySet<number>;
   /** "partition:offset" of their records. */
   readonly records: ReadonlySet<string>;
+  /** The nodes' own log lines are told from here on. */
+  readonly notesFrom: number;
 }
 
 /** Task ids and "partition:offset" pairs that a text names as whole words. */
@@ -59,7 +62,9 @@ function subjectOf(result: SeedResult, events: readonly HistoryEvent[]): Subject
     if (event.type === "check-start") checks.add(event.check);
   }
   for (const event of events) if (event.type === "committed" && passes(event, records)) nodes.add(event.node);
-  return { tasks, partitions, nodes, runs, checks, records };
+  // Where no task is named, what the nodes said last says most.
+  const notesFrom = tasks.size === 0 ? result.virtualMs - LAST_NOTES_MS : Infinity;
+  return { tasks, partitions, nodes, runs, checks, records, notesFrom };
 }
 
 function passes(event: { partition: number; position: number; before: number | null }, records: ReadonlySet<string>) {
@@ -88,11 +93,11 @@ function concerns(event: HistoryEvent, subject: Subject): boolean {
     case "committed":
       return event.node === "" || passes(event, subject.records);
     case "role":
-      return subject.nodes.has(event.node);
+      return subject.nodes.has(event.node) || subject.tasks.size === 0;
     case "alarm":
-      return subject.partitions.has(event.partition) || subject.nodes.has(event.node);
+      return subject.partitions.has(event.partition) || subject.nodes.has(event.node) || subject.tasks.size === 0;
     case "note":
-      return false;
+      return event.at >= subject.notesFrom;
     default:
       return true; // faults, processes, leadership, the end
   }
@@ -175,8 +180,13 @@ function words(event: HistoryEvent, effects: number): string {
     case "note":
       return `${event.node}: ${event.message}`;
     case "violation":
-      return `VIOLATION ${event.invariant}: ${event.message}`;
+      return `VIOLATION ${saying(event)}`;
   }
+}
+
+/** A message may begin with its invariant already. */
+function saying({ invariant, message }: { readonly invariant: string; readonly message: string }): string {
+  return message.startsWith(`${invariant}: `) ? message : `${invariant}: ${message}`;
 }
 
 const tail = (detail: string): string => (detail === "" ? "" : ` (${detail})`);
@@ -193,7 +203,7 @@ export function story(result: SeedResult, full: boolean): string[] {
     ...result.plan.map((fault) => `fault    ${fault}`),
     `nodes    ${strip.names} (${LEGEND})`,
     subject.tasks.size === 0
-      ? "about    no task: faults and leadership only (--full tells everything)"
+      ? "about    no task that the violation names (--full tells everything)"
       : `about    ${[...subject.tasks].map(quoted).join(", ")}`,
     "",
   ];
@@ -211,7 +221,7 @@ export function story(result: SeedResult, full: boolean): string[] {
   const { violation } = result;
   if (violation !== null && !told) {
     const at = (violation.at / 1_000).toFixed(4).padStart(10);
-    lines.push(`${at}  ${strip.toString()}  VIOLATION ${violation.invariant}: ${violation.message}`);
+    lines.push(`${at}  ${strip.toString()}  VIOLATION ${saying(violation)}`);
   }
   if (violation === null) lines.push("no invariant was violated");
   if (lines.length <= LINES_MAX) return lines;
