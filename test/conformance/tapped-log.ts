@@ -21,10 +21,14 @@ export interface SentCommit {
 }
 
 /**
- * through: nothing is delayed. lost-answer: the node hears "unknown" at once, and the request arrives when it is released, as
- * one that was under way when its connection broke. no-answer: request and answer both wait for the release.
+ * through: nothing is delayed. lost-answer: the node hears "unknown" soon, and the request arrives when it is released, as
+ * one that was under way when its connection broke. no-answer: request and answer both wait for the release. What is sent after
+ * a release arrives after what was released.
  */
 export type CommitDelay = "through" | "lost-answer" | "no-answer";
+
+/** A node that hears "unknown" may ask again at once: without a pause it would fill the queue of late commits. */
+const BROKEN_AFTER_MS = 20;
 
 export class TappedLog {
   readonly assignments: Assignment[] = [];
@@ -34,6 +38,7 @@ export class TappedLog {
   commitDelay: CommitDelay = "through";
   #handlers: ConsumerHandlers | null = null;
   #owned: readonly number[] = [];
+  #released: Promise<unknown> = Promise.resolve();
   readonly #late: { readonly sent: SentCommit; readonly send: () => Promise<unknown> }[] = [];
   readonly #log: TaskLog;
 
@@ -68,7 +73,11 @@ export class TappedLog {
     this.commitDelay = "through";
     for (const batch of this.heldBatches.splice(0)) this.#handlers?.onBatch(batch);
     const late = this.#late.splice(0);
-    for (const { send } of late) await send();
+    const sending = (async () => {
+      for (const { send } of late) await send();
+    })();
+    this.#released = Promise.allSettled([this.#released, sending]);
+    await sending;
     return late.map(({ sent }) => sent);
   }
 
@@ -124,9 +133,13 @@ export class TappedLog {
       sent.outcome = result.outcome;
       return result;
     };
-    if (this.commitDelay === "through") return send();
+    if (this.commitDelay === "through") {
+      await this.#released;
+      return send();
+    }
     if (this.commitDelay === "lost-answer") {
       this.#late.push({ sent, send });
+      await Bun.sleep(BROKEN_AFTER_MS);
       return { outcome: "unknown", reason: "the connection broke" };
     }
     const { promise, resolve } = Promise.withResolvers<CommitOutcome>();

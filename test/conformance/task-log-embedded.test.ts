@@ -1,15 +1,13 @@
 /** The embedded task log does what every task log must do. */
 import { temporaryFolder } from "../support/servers/processes.ts";
 import { taskLogConformance } from "./task-log.ts";
+import { serviceFromSpec } from "./task-log-spec.ts";
 
 taskLogConformance(
   "embedded",
   async () => {
     const folder = await temporaryFolder("vouch-task-log");
-    return {
-      spec: { kind: "embedded", directory: folder.path },
-      [Symbol.asyncDispose]: () => folder.remove(),
-    };
+    return serviceFromSpec({ kind: "embedded", directory: folder.path }, () => folder.remove());
   },
   {
     sessionTimeoutMs: 1_200,

@@ -1,15 +1,13 @@
 /** The task log on a real Kafka broker does what every task log must do. */
 import { startKafka } from "../support/servers/kafka.ts";
 import { taskLogConformance } from "./task-log.ts";
+import { serviceFromSpec } from "./task-log-spec.ts";
 
 taskLogConformance(
   "Kafka",
   async () => {
     const kafka = await startKafka();
-    return {
-      spec: { kind: "kafka", brokers: [kafka.brokers] },
-      [Symbol.asyncDispose]: () => kafka.stop(),
-    };
+    return serviceFromSpec({ kind: "kafka", brokers: [kafka.brokers] }, () => kafka.stop());
   },
   {
     sessionTimeoutMs: 1_500,

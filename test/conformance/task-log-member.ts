@@ -4,7 +4,6 @@
  * was assigned, and positions without a gap or an overlap. What it saw against them makes the end of the test fail.
  */
 import { randomUUID } from "node:crypto";
-import { fileURLToPath } from "node:url";
 import { VouchError } from "../../src/errors.ts";
 import type {
   Assignment,
@@ -21,8 +20,19 @@ import type {
   TaskProducer,
   TaskRecord,
 } from "../../src/task-log/task-log.ts";
-import { type ChildProcess, startProcess, waitUntil } from "../support/servers/processes.ts";
-import { type ChildMemberSpec, openFromSpec, type TaskLogSpec } from "./task-log-spec.ts";
+import { type ChildProcess, waitUntil } from "../support/servers/processes.ts";
+import type { LoneMember } from "./task-log-lone-member.ts";
+
+/** A member in a process of its own. */
+export type MemberProcess = Pick<ChildProcess, "waitForOutput" | "kill" | "stop">;
+
+/** What stands behind the task logs under test. */
+export interface TaskLogService extends AsyncDisposable {
+  /** With connections of its own; the caller closes it. */
+  openLog(): TaskLog;
+  /** Starts `liveAlone` in a process of its own, which ends at the latest with the service. */
+  startMember(member: LoneMember): MemberProcess;
+}
 
 export interface TaskLogTiming {
   readonly sessionTimeoutMs: number;
@@ -186,24 +196,24 @@ export class Group {
   readonly groupId: string;
   readonly admin: TaskAdmin;
   readonly producer: TaskProducer;
-  readonly #spec: TaskLogSpec;
+  readonly #service: TaskLogService;
   readonly #timing: TaskLogTiming;
   readonly #log: TaskLog;
   readonly #members: Member[] = [];
-  readonly #children: ChildProcess[] = [];
+  readonly #children: MemberProcess[] = [];
 
-  constructor(spec: TaskLogSpec, timing: TaskLogTiming) {
+  constructor(service: TaskLogService, timing: TaskLogTiming) {
     this.topic = `topic-${randomUUID()}`;
     this.groupId = `group-${randomUUID()}`;
-    this.#spec = spec;
+    this.#service = service;
     this.#timing = timing;
-    this.#log = openFromSpec(spec);
+    this.#log = service.openLog();
     this.admin = this.#log.admin();
     this.producer = this.#log.producer();
   }
 
-  static async create(spec: TaskLogSpec, timing: TaskLogTiming, partitions: number): Promise<Group> {
-    const group = new Group(spec, timing);
+  static async create(service: TaskLogService, timing: TaskLogTiming, partitions: number): Promise<Group> {
+    const group = new Group(service, timing);
     await group.admin.createTopic(group.topic, partitions);
     return group;
   }
@@ -217,16 +227,14 @@ export class Group {
 
   /** The same for a member whose first join may have to wait for something. */
   launch(behaviour: Behaviour = {}): { member: Member; started: Promise<void> } {
-    const member = new Member(openFromSpec(this.#spec), this.topic, this.#options(), behaviour);
+    const member = new Member(this.#service.openLog(), this.topic, this.#options(), behaviour);
     this.#members.push(member);
     return { member, started: member.start() };
   }
 
   /** A member in another process; resolves when it has been assigned its partitions. */
-  async joinChild(position: number): Promise<ChildProcess> {
-    const spec: ChildMemberSpec = { log: this.#spec, consumer: this.#options(), position };
-    const path = fileURLToPath(new URL("./task-log-child.ts", import.meta.url));
-    const child = startProcess("member", [process.execPath, path, JSON.stringify(spec)]);
+  async joinChild(position: number): Promise<MemberProcess> {
+    const child = this.#service.startMember({ consumer: this.#options(), position });
     this.#children.push(child);
     await child.waitForOutput(/^assigned \d+ [1-9]/m, this.#timing.waitMs);
     return child;

@@ -1,20 +1,13 @@
 /**
- * What every task log must do, whatever stands behind it: run on the embedded one and on a real Kafka. Nothing asserts
+ * What every task log must do, whatever stands behind it: run on the embedded one, on a real Kafka and on the simulated one. Nothing asserts
  * how fast something happens, only that it does, and in which order; where time matters it is an option.
  */
 import { afterAll, beforeAll, describe, test } from "bun:test";
 import { ownershipGuard } from "./ownership-guard.ts";
 import { commits, endings, fencing, membership } from "./task-log-groups.ts";
-import { Group, type Suite, type TaskLogTiming } from "./task-log-member.ts";
+import { Group, type Suite, type TaskLogService, type TaskLogTiming } from "./task-log-member.ts";
 import { delivery, positions } from "./task-log-reading.ts";
-import { openFromSpec, type TaskLogSpec } from "./task-log-spec.ts";
 import { topics } from "./task-log-topics.ts";
-
-/** What stands behind the task logs under test. */
-export interface TaskLogService {
-  readonly spec: TaskLogSpec;
-  [Symbol.asyncDispose](): Promise<void>;
-}
 
 export interface TaskLogConformanceOptions extends TaskLogTiming {
   /** Of each test. */
@@ -35,10 +28,10 @@ export function taskLogConformance(
 
     const suite: Suite = {
       rule: (title, body) => test(title, body, options.testMs),
-      group: (partitions) => Group.create(service.spec, options, partitions),
-      groupWithoutTopic: () => new Group(service.spec, options),
+      group: (partitions) => Group.create(service, options, partitions),
+      groupWithoutTopic: () => new Group(service, options),
       timing: options,
-      openLog: () => openFromSpec(service.spec),
+      openLog: () => service.openLog(),
     };
     delivery(suite);
     positions(suite);
