@@ -82,9 +82,7 @@ export class SimulatedNetwork {
   readonly listen = (options: ListenOptions): SimulatedListener => {
     const process = this.#caller();
     const port = options.port === 0 ? this.#freePort() : options.port;
-    if (this.#listeners.has(port)) {
-      throw systemError("EADDRINUSE", `Failed to listen at ${options.hostname}`);
-    }
+    if (this.#listeners.has(port)) throw systemError("EADDRINUSE", `Failed to listen at ${options.hostname}`);
     const listening: Listening = { process, handlers: options.socket, accepted: new Set() };
     this.#listeners.set(port, listening);
     this.#nodeOfPort.set(port, process.name);
@@ -103,10 +101,8 @@ export class SimulatedNetwork {
     const process = this.#caller();
     const target = this.#nodeOfPort.get(options.port) ?? "";
     const out = this.#path(process.name, target);
-    const socket = new SimulatedSocket(this.#medium, process, options.socket, {
-      out,
-      in: this.#path(target, process.name),
-    });
+    const paths = { out, in: this.#path(target, process.name) };
+    const socket = new SimulatedSocket(this.#medium, process, options.socket, paths);
     this.#add(socket);
     const { promise, resolve, reject } = Promise.withResolvers<SimulatedSocket>();
     socket.onOpen = () => resolve(socket);
@@ -211,10 +207,8 @@ export class SimulatedNetwork {
       client.fail(systemError("ECONNREFUSED", "Failed to connect"), at);
       return;
     }
-    const server = new SimulatedSocket(this.#medium, listening.process, listening.handlers, {
-      out: inPath,
-      in: outPath,
-    });
+    const paths = { out: inPath, in: outPath };
+    const server = new SimulatedSocket(this.#medium, listening.process, listening.handlers, paths);
     this.#add(server);
     listening.accepted.add(server);
     server.peer = client;
