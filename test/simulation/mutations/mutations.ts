@@ -1,5 +1,5 @@
 /**
- * `bun run mutations --json [id or rule...]`: plugs each seeded bug of `list.ts` into the simulator, which runs its ordinary swarm from
+ * `bun run mutations --json [--limit SEEDS] [id or rule...]`: plugs each seeded bug of `list.ts` into the simulator, which runs its ordinary swarm from
  * seed 0 until an invariant is violated. What the models must find is left to the models' own tests of the missing rule.
  *
  * A crash, a hang or an error of a checker finds nothing, and neither does a seed that also fails on the sources as they are. The last
@@ -128,7 +128,11 @@ async function findAll(bugs: readonly SeededBug[], say: (finding: Finding) => vo
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { json: { type: "boolean", default: false }, table: { type: "boolean", default: false } },
+    options: {
+      json: { type: "boolean", default: false },
+      table: { type: "boolean", default: false },
+      limit: { type: "string" }, // seeds a bug at most, for a quick look
+    },
   });
   const startedAt = performance.now();
   const known = new Set(seededBugs.flatMap(({ id, rule }) => [id, rule]));
@@ -137,9 +141,10 @@ async function main(): Promise<number> {
     console.error(unknown.length > 0 ? `no such mutation: ${unknown.join(", ")}` : "--table takes all mutations");
     return 2;
   }
-  const chosen = seededBugs.filter(
-    ({ id, rule }) => positionals.length === 0 || positionals.includes(id) || positionals.includes(rule),
-  );
+  const limit = Number(values.limit ?? Infinity);
+  const chosen = seededBugs
+    .filter(({ id, rule }) => positionals.length === 0 || positionals.includes(id) || positionals.includes(rule))
+    .map((bug) => (bug.finder === "simulator" ? { ...bug, seeds: Math.min(bug.seeds, limit) } : bug));
   const findings = await findAll(chosen, ({ bug, invariant, seeds, message }) => {
     const where = bug.finder === "model" ? "model" : `seed ${seeds - 1}`;
     console.error(`${invariant === "" ? "MISSED" : "found "} ${bug.id.padEnd(26)} ${where}  ${invariant}  ${message}`);
