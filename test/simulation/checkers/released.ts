@@ -39,10 +39,11 @@ export class Released {
   readonly hashes = new Map<bigint, number>();
   /** Set in the step in which a leader became active: what was released before is still here. */
   activated: Activated | null = null;
+  /** Of the leader that is followed. */
+  epoch = 0;
   readonly #once = new Once<readonly CoreEffect[]>();
   readonly #lost = new Set<string>(); // incarnation and epoch
   #leader = "";
-  #epoch = 0;
   #generation = 1;
   #through = 0;
   #pending: Delta[] = [];
@@ -58,15 +59,15 @@ export class Released {
     for (const effect of effects)
       if (effect.type === "alarm" && effect.code === "filter-window")
         this.#lost.add(`${node.incarnation}|${state.epoch}`);
-    if (state.active && state.epoch > this.#epoch) {
+    if (state.active && state.epoch > this.epoch) {
       this.activated = { node, epoch: state.epoch, lost: this.#lost.has(`${node.incarnation}|${state.epoch}`) };
-      this.#epoch = state.epoch;
+      this.epoch = state.epoch;
       this.#leader = node.incarnation;
       this.#through = state.released;
       this.#generation = node.core!.replica.filter.openGenerationId;
       this.#pending = [];
     }
-    if (state.epoch !== this.#epoch || node.incarnation !== this.#leader) return;
+    if (state.epoch !== this.epoch || node.incarnation !== this.#leader) return;
     for (const effect of effects) {
       if (effect.type !== "send" || effect.message.kind !== "delta") continue;
       const { delta } = effect.message;
