@@ -42,6 +42,7 @@ const quarantine = "r12-r13-quarantine.test.ts";
 const commits = "r14-commits.test.ts";
 const cold = "r15-cold-start.test.ts";
 const evicted = "r15-evicted.test.ts";
+const stale = "r15-stale-start.test.ts";
 const lease = "r16-r19-lease.test.ts";
 const outcomes = "r20-r24-outcomes.test.ts";
 const tables = "tables.test.ts";
@@ -856,7 +857,7 @@ export const mutations: readonly Mutation[] = [
     ],
     [
       "r15-shown",
-      "this.confirmed = !(this.anchored || this.ours);",
+      'this.confirmed = this.stopped !== "" && !this.#tellsCeiling;',
       "this.confirmed = true;",
       "R15: after an election an owner reports only what a commit has shown to be its own still",
     ],
@@ -881,6 +882,48 @@ export const mutations: readonly Mutation[] = [
       "for (const row of this.persisted.values()) if (!known.has(row.pid)) rows.push(row);",
       "",
       "R15: what the coordinator keeps of a partition stays there until its owner has reported",
+    ],
+  ]),
+  ...of("member/window.ts", stale, [
+    [
+      "r15-stale-start",
+      'this.confirmed = this.stopped !== "" && !this.#tellsCeiling;',
+      "this.confirmed = !this.#tellsCeiling;",
+      "R15: that nothing was committed is told only to the leader in whose epoch it was read; else the group is joined anew",
+    ],
+    [
+      "r15-stale-start-loses",
+      'this.confirmed = this.stopped !== "" && !this.#tellsCeiling;',
+      "this.confirmed = !this.#tellsCeiling;",
+      "R15: a node that never heard that its partition was begun by another does not make the next leader forget it",
+    ],
+    [
+      "r15-stale-start-anchored",
+      'return !this.confirmed && this.stopped === "" && !this.#tellsCeiling;',
+      'return !this.confirmed && this.stopped === "";',
+      "R15: an owner with an anchor shows by a commit that it still owns the partition, and stays in the group",
+    ],
+    [
+      "r15-stale-start-stopped",
+      'this.confirmed = this.stopped !== "" && !this.#tellsCeiling;',
+      "this.confirmed = false;",
+      "R15: a partition that stands still because it is another's does not make its node leave the group",
+    ],
+  ]),
+  ...of("member/intake.ts", stale, [
+    [
+      "r15-stale-join",
+      "if (state.joinEpoch !== state.epoch) window.doubtOwnership();",
+      "",
+      "R15: what was read in a join that began before the election is not newer than the election",
+    ],
+  ]),
+  ...of("member/commits.ts", stale, [
+    [
+      "r15-proof-reserves-nothing",
+      "const spanMax = window.infoKnown ? state.ctx.settings.uncommittedSpanMax : 0;",
+      "const spanMax = state.ctx.settings.uncommittedSpanMax;",
+      "R15: what was read in a join that began before the election is not newer than the election",
     ],
   ]),
   ...of("leader/suspects.ts", evicted, [

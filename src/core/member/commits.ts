@@ -96,7 +96,9 @@ export class Commits {
     for (const window of state.windows.values()) {
       if (!worthCommitting(window, this.#state.ctx.settings.uncommittedSpanMax)) continue;
       const position = Math.max(window.committable, window.committed);
-      const ceiling = reserve(window, position, state.ctx.settings.uncommittedSpanMax);
+      // Nothing is claimed before the leader's answer, and what is reserved besides would be suspect if its table is lost.
+      const spanMax = window.infoKnown ? state.ctx.settings.uncommittedSpanMax : 0;
+      const ceiling = reserve(window, position, spanMax);
       window.ceilingSent = ceiling;
       window.ceilingFloor = Math.max(window.ceilingFloor, ceiling);
       window.finalsSinceCommit = 0;

@@ -20,6 +20,7 @@ export function assign(state: MemberState, generation: number, partitions: reado
   const positions = partitions.map((partition) => {
     const window = openWindow(state.ctx, state.ownership, generation, partition);
     window.paused = state.paused || state.draining;
+    if (state.joinEpoch !== state.epoch) window.doubtOwnership();
     state.windows.set(partition.pid, window);
     return { pid: partition.pid, ownership: window.ownership, position: window.fetchPosition, paused: window.paused };
   });

@@ -89,6 +89,7 @@ export class Member {
     const { state } = this;
     if (state.group !== "out" || state.draining) return;
     state.group = "joining";
+    state.joinEpoch = state.epoch;
     this.#ctx.emit({ type: "join-group" });
   }
 
@@ -148,6 +149,7 @@ export class Member {
     switch (event.type) {
       case "revoked":
         state.barrier = true;
+        state.joinEpoch = state.epoch;
         this.commits.beginBarrier(now);
         this.#barrierThrough();
         return;
@@ -255,9 +257,23 @@ export class Member {
     startReady(state, now);
     startChecks(state, now);
     this.commits.tick(now);
+    this.#joinAnew();
     this.#isolation(now);
     this.#drain();
     this.#report(now);
+  }
+
+  /** R15c: that a partition was never begun is told to a leader only by who read it in that leader's epoch. */
+  #joinAnew(): void {
+    const { state } = this;
+    if (state.group !== "in" || state.barrier) return;
+    if (![...state.windows.values()].some((window) => window.needsJoin)) return;
+    state.group = "leaving";
+    this.#ctx.log(
+      "info",
+      "a partition that nobody had begun may have been begun by another node: joining the group anew",
+    );
+    this.#ctx.emit({ type: "leave-group" });
   }
 
   /** S9, R12, R16: cut off from the leader, this node stops its handlers and later leaves the group. */

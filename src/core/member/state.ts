@@ -51,6 +51,7 @@ export class MemberState {
   barrier = false; // a join is under way: nothing starts, nothing is claimed
   group: "out" | "joining" | "in" | "leaving" = "out";
   generation = -1;
+  joinEpoch = 0; // accepted when the present join began: what was read in it is not older
   ownership = 0;
   startTurns = 0; // each begins with the next window
   claimTurns = 0;

@@ -92,7 +92,8 @@ export class PartitionWindow {
   reported = false; // the partition report is under way
   /**
    * False after a higher epoch, until a commit in this group generation was acknowledged: only who certainly still owns
-   * the partition knows the last reserved ceiling, and a leader whose table was lost takes it from the report (R15).
+   * the partition knows the last reserved ceiling, and a leader whose table was lost takes it from the report (R15). Where
+   * nothing of ours was read there is nothing to commit for a proof: the group is joined anew.
    */
   confirmed = true;
   anchored = false; // an acknowledged commit of this ownership carries from and ceiling
@@ -184,13 +185,22 @@ export class PartitionWindow {
 
   /** A commit must show that this node still owns the partition; without metadata of ours there is no ceiling to tell. */
   get needsProof(): boolean {
-    return !this.confirmed && this.stopped === "";
+    return !this.confirmed && this.stopped === "" && this.#tellsCeiling;
+  }
+
+  /** It was read in a former epoch that nothing of ours is committed: only a join shows whether that is still so. */
+  get needsJoin(): boolean {
+    return !this.confirmed && this.stopped === "" && !this.#tellsCeiling;
+  }
+
+  get #tellsCeiling(): boolean {
+    return this.anchored || this.ours;
   }
 
   /** A higher epoch was accepted. */
   doubtOwnership(): void {
     this.infoKnown = false;
-    this.confirmed = !(this.anchored || this.ours);
+    this.confirmed = this.stopped !== "" && !this.#tellsCeiling; // it granted nothing, and does not begin
   }
 
   /** Moves a covered task to a state and keeps the counts. */
