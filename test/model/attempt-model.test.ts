@@ -1,6 +1,8 @@
 import { describe, test } from "bun:test";
 import { attemptAblations, attemptBounds, attemptModel, attemptRules } from "./attempt-model.ts";
-import { assertSound, testAblations } from "./prove.ts";
+import { assertSound, reportAtEnd, testAblations } from "./prove.ts";
+
+reportAtEnd();
 
 describe("attempt model, all rules on: no double, no loss, no storm, not stuck", () => {
   test("a check, a crash, an abort, two rebalances", () =>

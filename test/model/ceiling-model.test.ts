@@ -1,6 +1,8 @@
 import { describe, test } from "bun:test";
 import { ceilingAblations, ceilingBounds, ceilingModel, ceilingRules } from "./ceiling-model.ts";
-import { assertSound, testAblations } from "./prove.ts";
+import { assertSound, reportAtEnd, testAblations } from "./prove.ts";
+
+reportAtEnd();
 
 describe("ceiling model, all rules on: no double, not stuck", () => {
   test("the cell restarts twice, a rebalance", () => void assertSound(ceilingModel(ceilingBounds.plain), 30_267));

@@ -19,7 +19,7 @@
  */
 import type { Model, Moves } from "./explore.ts";
 import { layout, many, one, type StateOf } from "./packed.ts";
-import { type Ablation, ablation, rulesOn } from "./prove.ts";
+import { type Ablation, ablation, rulesOn } from "./ablation.ts";
 
 export const ceilingRules = [
   "r14CommitsOfTheirGeneration",

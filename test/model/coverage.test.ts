@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
+import { ruleOf } from "./ablation.ts";
 import { models, notModelled, withoutCounterexample } from "./coverage.ts";
-import { ruleOf } from "./prove.ts";
 
 const rules = Array.from({ length: 24 }, (_, k) => `R${k + 1}`);
 const shown = new Set(models.flatMap(({ ablations }) => ablations.map(({ rule }) => rule)));

@@ -1,6 +1,8 @@
 import { describe, test } from "bun:test";
 import { entryAblations, entryBounds, entryModel, entryRules } from "./entry-model.ts";
-import { assertSound, testAblations } from "./prove.ts";
+import { assertSound, reportAtEnd, testAblations } from "./prove.ts";
+
+reportAtEnd();
 
 describe("entry model, all rules on: no double, not stuck", () => {
   test("one record", () => void assertSound(entryModel(entryBounds.oneRecord), 939));

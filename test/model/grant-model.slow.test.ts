@@ -1,9 +1,11 @@
 import { describe, test } from "bun:test";
 import { grantAblationsSlow, grantBudgets, grantModel } from "./grant-model.ts";
 import { grantRules } from "./grant-state.ts";
-import { assertSound, testAblations } from "./prove.ts";
+import { assertSound, reportAtEnd, testAblations } from "./prove.ts";
 
 const limitMs = 90_000;
+
+reportAtEnd();
 
 describe("grant model, all rules on: no double, no loss, not stuck (large)", () => {
   const large = [

@@ -26,7 +26,7 @@ import {
   Up,
 } from "./grant-state.ts";
 import { workerMoves } from "./grant-worker.ts";
-import { type Ablation, ablation, rulesOn } from "./prove.ts";
+import { type Ablation, ablation, rulesOn } from "./ablation.ts";
 
 export const grantBudgets = {
   crashAndRebalance: { crashes: 1, rebalances: 1, elections: 1, owner: 1 },

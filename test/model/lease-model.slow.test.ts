@@ -1,6 +1,8 @@
 import { describe, test } from "bun:test";
 import { leaseAblations, leaseBounds, leaseModel, leaseRules } from "./lease-model.ts";
-import { assertSound, testAblations } from "./prove.ts";
+import { assertSound, reportAtEnd, testAblations } from "./prove.ts";
+
+reportAtEnd();
 
 describe("lease model, all rules on", () => {
   test("no double within 10 s", () => void assertSound(leaseModel(leaseBounds.doubles), 289_779));

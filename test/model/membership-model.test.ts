@@ -1,6 +1,9 @@
 import { describe, test } from "bun:test";
+import { rulesOn } from "./ablation.ts";
 import { membershipAblations, membershipFaults, membershipModel, membershipRules } from "./membership-model.ts";
-import { assertSound, rulesOn, testAblations } from "./prove.ts";
+import { assertSound, reportAtEnd, testAblations } from "./prove.ts";
+
+reportAtEnd();
 
 describe("membership model", () => {
   test("all rules on, two crashes, a restart, two elections: one key is granted once", () => {
@@ -9,7 +12,11 @@ describe("membership model", () => {
 
   // Kept as a finding: the floor costs availability when it is missing, not correctness (see coverage.ts).
   test("R3: a set written with a single member still grants nothing twice", () => {
-    assertSound(membershipModel(membershipFaults, rulesOn(membershipRules, "r3NeverBelowMinInSync")), 94_137);
+    assertSound(
+      membershipModel(membershipFaults, rulesOn(membershipRules, "r3NeverBelowMinInSync")),
+      94_137,
+      "r3NeverBelowMinInSync",
+    );
   });
 
   testAblations(membershipModel, membershipRules, membershipAblations);

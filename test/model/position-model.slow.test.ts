@@ -1,6 +1,8 @@
 import { describe, test } from "bun:test";
 import { positionAblations, positionBounds, positionModel, positionRules } from "./position-model.ts";
-import { assertSound, testAblations } from "./prove.ts";
+import { assertSound, reportAtEnd, testAblations } from "./prove.ts";
+
+reportAtEnd();
 
 describe("position model, all rules on: no double, no loss, not stuck", () => {
   test("three rebalances, a stale batch", () => void assertSound(positionModel(positionBounds.ordinary), 28_649));

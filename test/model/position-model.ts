@@ -14,7 +14,7 @@
  */
 import type { Model, Moves, ViolationKind } from "./explore.ts";
 import { layout, many, one, type StateOf } from "./packed.ts";
-import { type Ablation, ablation, rulesOn } from "./prove.ts";
+import { type Ablation, ablation, rulesOn } from "./ablation.ts";
 
 export const positionRules = [
   "r7ForeignJumpMovesFrom",

@@ -1,64 +1,55 @@
-/**
- * What the tests of this folder assert, and the shape of an ablation: one rule taken away, and what then goes wrong.
- * A failed assertion shows the story, because the story is the finding.
- */
-import { expect, test } from "bun:test";
+/** What the tests of this folder assert. A failed assertion shows the story, because the story is the finding. */
+import { afterAll, expect, test } from "bun:test";
+import { type Ablation, rulesOn } from "./ablation.ts";
 import { describe, explore, type Exploration, type Model, type ViolationKind } from "./explore.ts";
 import type { Packed } from "./packed.ts";
+import { brokenLine, soundLine } from "./report.ts";
 
 /** Above every model here (the largest has 1,265,136 states, 68 bytes each); one that reaches it counts as unproven. */
 export const statesMax = 1_600_000;
 
-export interface Ablation<Switch extends string = string, Bounds = unknown> {
-  /** The rule of the protocol, "R6". */
-  readonly rule: string;
-  /** The switch of the model that is turned off; its name begins with the rule's number. */
-  readonly without: Switch;
-  /** What the cluster then lacks, completing the sentence "without ...". */
-  readonly saying: string;
-  /** The fault budget in which it shows. */
-  readonly bounds: Bounds;
-  readonly kind: ViolationKind;
-  /** The length of the shortest story. */
-  readonly steps: number;
+/** What this file's tests found; printed by `reportAtEnd`. */
+const lines: string[] = [];
+
+/** Called once by a test file: what its models found is printed when its tests are over. */
+export function reportAtEnd(): void {
+  afterAll(() => console.log(lines.splice(0).join("\n")));
 }
 
-export function ablation<Switch extends string, Bounds>(
-  without: Switch,
-  saying: string,
-  bounds: Bounds,
-  kind: ViolationKind,
-  steps: number,
-): Ablation<Switch, Bounds> {
-  return { rule: ruleOf(without), without, saying, bounds, kind, steps };
-}
-
-/** "r6Adoption" belongs to "R6". */
-export function ruleOf(name: string): string {
-  const number = /^r(\d+)/.exec(name)?.[1];
-  if (number === undefined) throw new Error(`the switch ${name} names no rule`);
-  return `R${number}`;
-}
-
-/** All switches of a model on, or all but one. */
-export function rulesOn<Switch extends string>(names: readonly Switch[], off?: Switch): Record<Switch, boolean> {
-  return Object.fromEntries(names.map((name) => [name, name !== off])) as Record<Switch, boolean>;
-}
-
-export function assertSound<S extends Packed>(model: Model<S>, states?: number): Exploration {
+/** `without`: the rule that is off, for a test that keeps a rule's want of a counterexample as a finding. */
+export function assertSound<S extends Packed>(model: Model<S>, states?: number, without?: string): Exploration {
   const result = explore(model, statesMax);
   if (result.violation || !result.exhaustive) throw new Error(describe(result));
   if (states !== undefined) expect(result.states).toBe(states);
+  lines.push(soundLine(result, { without }));
   return result;
 }
 
-export function assertBroken<S extends Packed>(model: Model<S>, kind: ViolationKind, steps: number): Exploration {
+/** `story`: words that the steps of the counterexample must show, in this order. */
+export function assertBroken<S extends Packed>(
+  model: Model<S>,
+  kind: ViolationKind,
+  steps: number,
+  story: readonly string[] = [],
+): Exploration {
   const result = explore(model, statesMax);
   const { violation } = result;
   if (violation?.kind !== kind || violation.story.length !== steps) {
     throw new Error(`expected ${kind} in ${steps} steps, got ${describe(result)}`);
   }
+  const missing = missingFrom(violation.story, story);
+  if (missing !== undefined) throw new Error(`expected a step with "${missing}" here, got ${describe(result)}`);
   return result;
+}
+
+/** The first of these words that no step shows after the one before it. */
+function missingFrom(steps: readonly string[], story: readonly string[]): string | undefined {
+  let at = 0;
+  return story.find((words) => {
+    const found = steps.findIndex((step, k) => k >= at && step.includes(words));
+    at = found + 1;
+    return found < 0;
+  });
 }
 
 /** One test for each row; `limitMs` is each test's own limit. */
@@ -68,8 +59,11 @@ export function testAblations<Switch extends string, Bounds, S extends Packed>(
   rows: readonly Ablation<Switch, Bounds>[],
   limitMs = 15_000,
 ): void {
-  for (const { rule, without, saying, bounds, kind, steps } of rows) {
-    const broken = (): void => void assertBroken(model(bounds, rulesOn(rules, without)), kind, steps);
+  for (const row of rows) {
+    const { rule, without, saying, bounds, kind, steps, story } = row;
+    const broken = (): void => {
+      lines.push(brokenLine(row, assertBroken(model(bounds, rulesOn(rules, without)), kind, steps, story)));
+    };
     test(`${rule}: without ${saying}: ${kind} in ${steps} steps`, broken, limitMs);
   }
 }

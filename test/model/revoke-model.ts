@@ -15,14 +15,16 @@
  */
 import type { Model, Moves } from "./explore.ts";
 import { layout, many, one, type StateOf } from "./packed.ts";
-import { type Ablation, ablation, rulesOn } from "./prove.ts";
+import { rulesOn } from "./ablation.ts";
 
 export const revokeRules = [
-  "r8LocalFirst",
+  "r8JoinsWhatRuns",
+  "r8JoinsWhatItExecuted",
   "r11RefusedSequence",
   "r11OtherOwnership",
   "r11RefusesTheUnknown",
   "r11RefusalGivesUp",
+  "r11RefusalNamesItsGrant",
   "r22NothingRunsWhenItSaysSo",
   "r24RefusesOldGenerations",
 ] as const;
@@ -33,6 +35,8 @@ export interface RevokeBounds {
   readonly rebalances: number;
   /** Claims sent again although their verdict is only late. */
   readonly resends: number;
+  /** Revokes asked again although the answer is only late: a second refusal of the same grant comes after the first. */
+  readonly repeats: number;
   readonly drains: number;
 }
 
@@ -43,13 +47,13 @@ const Copy = { none: 0, held: 1, claimed: 2, granted: 3 } as const;
 /**
  * `holder` and `sequence` are the table's entry, `executed` its final phase. A node's `ownership` is the number under
  * which it believes to own the partition (0 = it does not), `copy` its newest unstarted copy, `running` its handlers.
- * `refusing` is the sequence of a refusal that is on its way to the leader. A verdict is (node + 1, sequence,
- * ownership).
+ * `refusing` is the sequence of a refusal that is on its way to the leader, `repeated` that of the answer to a revoke
+ * that was asked again. A verdict is (node + 1, sequence, ownership).
  */
 const revokeLayout = layout({
   world: one("owner", "ownerships", "committed", "effects", "holder", "sequence", "executed"),
-  budget: one("rebalances", "resends", "drains"),
-  node: many(nodes.length, "ownership", "copy", "running", "done", "refused", "refusing", "draining"),
+  budget: one("rebalances", "resends", "repeats", "drains"),
+  node: many(nodes.length, "ownership", "copy", "running", "done", "refused", "refusing", "repeated", "draining"),
   verdict: many(slots.length, "node", "sequence", "ownership"),
 });
 type State = StateOf<typeof revokeLayout>;
@@ -62,7 +66,7 @@ interface Turn {
 }
 
 export function revokeModel(bounds: RevokeBounds, rules: Rules = rulesOn(revokeRules)): Model<State> {
-  const grantsMax = 1 + 2 * (bounds.rebalances + bounds.resends + bounds.drains);
+  const grantsMax = 1 + 2 * (bounds.rebalances + bounds.resends + bounds.repeats + bounds.drains);
   return {
     name: `revoke model ${JSON.stringify(bounds)}`,
     layout: revokeLayout,
@@ -106,7 +110,8 @@ function ownershipMoves({ rules, from, moves, i }: Turn): void {
     });
   }
   if (world.owner === i && !me.ownership) {
-    const joins = rules.r8LocalFirst && (me.running > 0 || me.done === 1);
+    const runs = me.running > 0;
+    const joins = (runs && rules.r8JoinsWhatRuns) || (!runs && me.done === 1 && rules.r8JoinsWhatItExecuted);
     moves.step(`n${i} is delivered the task${joins ? ", which it runs or ran" : ""}`, (to) => {
       to.node(i).ownership = ++to.world.ownerships;
       if (!joins && me.copy === Copy.none) to.node(i).copy = Copy.held;
@@ -170,6 +175,21 @@ function settleMoves({ rules, from, moves, i }: Turn): void {
     const frees = world.holder === i + 1 && world.sequence === me.refusing;
     moves.step(`leader hears the refusal of n${i}${frees ? ": free" : ""}`, (to) => {
       to.node(i).refusing = 0;
+      if (frees) to.world.holder = 0;
+    });
+    if (from.budget.repeats && !me.repeated) {
+      moves.fault(`leader asks n${i} again, which refuses s${me.refusing} again`, (to) => {
+        to.budget.repeats--;
+        to.node(i).repeated = me.refusing;
+      });
+    }
+  }
+  if (me.repeated && !me.refusing) {
+    const frees = rules.r11RefusalNamesItsGrant
+      ? world.holder === i + 1 && world.sequence === me.repeated
+      : world.holder > 0;
+    moves.step(`leader hears n${i} refuse s${me.repeated} again${frees ? ": free" : ""}`, (to) => {
+      to.node(i).repeated = 0;
       if (frees) to.world.holder = 0;
     });
   }
@@ -241,22 +261,8 @@ function drainMoves({ rules, from, moves, i }: Turn): void {
   }
 }
 
-const rebalanced: RevokeBounds = { rebalances: 3, resends: 1, drains: 0 };
-const drained: RevokeBounds = { rebalances: 2, resends: 0, drains: 1 };
-const once: RevokeBounds = { rebalances: 1, resends: 0, drains: 0 };
-export const revokeBounds = { rebalanced, drained, once };
-
-export const revokeAblations: readonly Ablation<RevokeRule, RevokeBounds>[] = [
-  ablation("r8LocalFirst", "joining a redelivery to what runs here already", rebalanced, "double", 14),
-  ablation("r11RefusedSequence", "remembering the highest refused sequence", rebalanced, "double", 14),
-  ablation("r11RefusesTheUnknown", "refusing what the node does not know", rebalanced, "stuck", 4),
-  ablation("r11RefusalGivesUp", "giving up what was refused in the same step", rebalanced, "double", 14),
-  ablation(
-    "r22NothingRunsWhenItSaysSo",
-    "waiting for the last handler before a node says it runs nothing",
-    drained,
-    "double",
-    13,
-  ),
-  ablation("r24RefusesOldGenerations", "refusing claims of an old group generation", once, "broken", 15),
-];
+const rebalanced: RevokeBounds = { rebalances: 3, resends: 1, repeats: 0, drains: 0 };
+const drained: RevokeBounds = { rebalances: 2, resends: 0, repeats: 0, drains: 1 };
+const once: RevokeBounds = { rebalances: 1, resends: 0, repeats: 0, drains: 0 };
+const askedTwice: RevokeBounds = { rebalances: 2, resends: 1, repeats: 1, drains: 0 };
+export const revokeBounds = { rebalanced, drained, once, askedTwice };
