@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { openEmbeddedCoordinator } from "../../src/coordinator/embedded/embedded-coordinator.ts";
 import { temporaryFolder, waitUntil } from "../support/servers/processes.ts";
 import { type CoordinatorService, coordinatorConformance } from "./coordinator.ts";
-import { ChildNode, TestNode, WAIT_MS, codeOf } from "./coordinator-nodes.ts";
+import { ChildNode, TestNode, WAIT_MS, cellOf, codeOf } from "./coordinator-nodes.ts";
 import type { EmbeddedSpec } from "./coordinator-spec.ts";
 
 const SESSION_MS = 900;
@@ -19,10 +19,10 @@ async function embeddedService(): Promise<CoordinatorService> {
   const blockers: Database[] = [];
   return {
     sessionMs: SESSION_MS,
-    spec(cell) {
+    cell(cell) {
       const spec: EmbeddedSpec = { kind: "embedded", directory: folder.path, cell, sessionMs: SESSION_MS };
       specs.set(cell, spec);
-      return spec;
+      return cellOf(spec);
     },
     async pause() {
       // A writer that never commits: what a process does that was stopped inside a transaction.

@@ -31,19 +31,42 @@ export async function codeOf(call: () => Promise<unknown>): Promise<string> {
   }
 }
 
+/** A node in a process that can be stopped and killed. */
+export interface Child extends AsyncDisposable {
+  readonly self: MemberInfo;
+  compete(highestKnownEpoch: number): Promise<ElectionOutcome>;
+  writeInSync(epoch: number, version: number, incarnations: string[]): Promise<WriteOutcome>;
+  /** The deadline, and the session states reported so far, at one moment. */
+  standing(): Promise<Standing>;
+  stop(): void;
+  resume(): void;
+  kill(): Promise<void>;
+}
+
+/** One cell of the service under test, and the two ways to be a node of it. */
+export interface CoordinatorCell {
+  readonly cell: string;
+  open(): Coordinator;
+  startChild(nodeId: string): Promise<Child>;
+}
+
+export function cellOf(spec: CoordinatorSpec): CoordinatorCell {
+  return { cell: spec.cell, open: () => openFromSpec(spec), startChild: (nodeId) => ChildNode.start(spec, nodeId) };
+}
+
 /** A coordinator with everything that it reported. */
 export class TestNode {
   readonly coordinator: Coordinator;
   readonly self: MemberInfo;
   readonly events: CoordinatorEvent[] = [];
 
-  constructor(spec: CoordinatorSpec, nodeId: string) {
-    this.coordinator = openFromSpec(spec);
+  constructor(cell: CoordinatorCell | CoordinatorSpec, nodeId: string) {
+    this.coordinator = "open" in cell ? cell.open() : openFromSpec(cell);
     this.self = memberInfo(nodeId);
   }
 
-  static async start(spec: CoordinatorSpec, nodeId: string): Promise<TestNode> {
-    const node = new TestNode(spec, nodeId);
+  static async start(cell: CoordinatorCell | CoordinatorSpec, nodeId: string): Promise<TestNode> {
+    const node = new TestNode(cell, nodeId);
     await node.start();
     return node;
   }
@@ -89,7 +112,7 @@ export class TestNode {
 }
 
 /** The same in a process of its own. */
-export class ChildNode {
+export class ChildNode implements Child {
   readonly self: MemberInfo;
   readonly #child: Bun.Subprocess;
   readonly #waiting = new Map<number, (reply: ChildReply) => void>();
@@ -122,7 +145,6 @@ export class ChildNode {
     return this.#ask({ call: "writeInSync", epoch, version, incarnations }) as Promise<WriteOutcome>;
   }
 
-  /** The deadline, and the session states reported so far, at one moment. */
   standing(): Promise<Standing> {
     return this.#ask({ call: "standing" }) as Promise<Standing>;
   }

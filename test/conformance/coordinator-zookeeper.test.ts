@@ -2,7 +2,7 @@
 import { expect } from "bun:test";
 import { startZooKeeper } from "../support/servers/zookeeper.ts";
 import { type CoordinatorService, coordinatorConformance } from "./coordinator.ts";
-import type { ZooKeeperSpec } from "./coordinator-spec.ts";
+import { cellOf } from "./coordinator-nodes.ts";
 import { withClient } from "./zookeeper-client.ts";
 
 const SESSION_MS = 1_500;
@@ -12,13 +12,8 @@ async function zooKeeperService(): Promise<CoordinatorService> {
   const server = await startZooKeeper({ tickMs: 100 });
   return {
     sessionMs: SESSION_MS,
-    spec: (cell): ZooKeeperSpec => ({
-      kind: "zookeeper",
-      connectString: server.address,
-      root: ROOT,
-      cell,
-      sessionMs: SESSION_MS,
-    }),
+    cell: (cell) =>
+      cellOf({ kind: "zookeeper", connectString: server.address, root: ROOT, cell, sessionMs: SESSION_MS }),
     pause: () => server.kill("SIGSTOP"),
     resume: () => server.kill("SIGCONT"),
     async removeLeader(cell) {

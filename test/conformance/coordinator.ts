@@ -1,17 +1,18 @@
 /**
- * What every coordinator must do, whatever stands behind it: run on the embedded one and on a real ZooKeeper.
+ * What every coordinator must do, whatever stands behind it: run on the embedded one, on a real ZooKeeper and on
+ * the simulated one.
  * Sessions are short here; nothing asserts how fast something happens, only that it does, and in which order.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { Coordinator, TopicRecord } from "../../src/coordinator/coordinator.ts";
 import { waitUntil } from "../support/servers/processes.ts";
-import { ChildNode, TestNode, WAIT_MS, codeOf } from "./coordinator-nodes.ts";
-import { type CoordinatorSpec, memberInfo, openFromSpec } from "./coordinator-spec.ts";
+import { type CoordinatorCell, TestNode, WAIT_MS, codeOf } from "./coordinator-nodes.ts";
+import { memberInfo } from "./coordinator-spec.ts";
 
 /** What stands behind the coordinators under test, and what can be done to it. */
 export interface CoordinatorService {
   readonly sessionMs: number;
-  spec(cell: string): CoordinatorSpec;
+  cell(name: string): CoordinatorCell;
   /** No request is answered until `resume`. */
   pause(): Promise<void>;
   resume(): Promise<void>;
@@ -30,7 +31,7 @@ function inSync(epoch: number, ...incarnations: string[]): { epoch: number; inca
 export function coordinatorConformance(name: string, open: () => Promise<CoordinatorService>): void {
   describe(`coordinator: ${name}`, () => {
     let service: CoordinatorService;
-    const freshCell = (): CoordinatorSpec => service.spec(`cell-${process.pid}-${++cells}`);
+    const freshCell = (): CoordinatorCell => service.cell(`cell-${process.pid}-${++cells}`);
 
     beforeAll(async () => {
       service = await open();
@@ -44,7 +45,7 @@ export function coordinatorConformance(name: string, open: () => Promise<Coordin
   });
 }
 
-function registration(freshCell: () => CoordinatorSpec): void {
+function registration(freshCell: () => CoordinatorCell): void {
   test(
     "a node registers, sees itself and no leader, in that order",
     async () => {
@@ -63,9 +64,9 @@ function registration(freshCell: () => CoordinatorSpec): void {
   test(
     "members that come and go are reported to all, by what they wrote about themselves",
     async () => {
-      const spec = freshCell();
-      await using first = await TestNode.start(spec, "a");
-      const second = await TestNode.start(spec, "b");
+      const cell = freshCell();
+      await using first = await TestNode.start(cell, "a");
+      const second = await TestNode.start(cell, "b");
       try {
         await waitUntil("both at a", () => first.members().join() === "a,b", WAIT_MS);
         await waitUntil("both at b", () => second.members().join() === "a,b", WAIT_MS);
@@ -83,9 +84,9 @@ function registration(freshCell: () => CoordinatorSpec): void {
   test(
     "nothing is reported after close, and a closed coordinator does not start",
     async () => {
-      const spec = freshCell();
-      await using other = await TestNode.start(spec, "b");
-      const node = await TestNode.start(spec, "a");
+      const cell = freshCell();
+      await using other = await TestNode.start(cell, "b");
+      const node = await TestNode.start(cell, "a");
       await node.coordinator.close();
       const seen = node.events.length;
       await other.win();
@@ -101,10 +102,10 @@ function registration(freshCell: () => CoordinatorSpec): void {
   test(
     "observe looks without joining",
     async () => {
-      const spec = freshCell();
-      const observer = openFromSpec(spec);
+      const cell = freshCell();
+      const observer = cell.open();
       expect(await observer.observe()).toEqual({ members: [], leader: null });
-      await using node = await TestNode.start(spec, "a");
+      await using node = await TestNode.start(cell, "a");
       const epoch = await node.win();
       const leader = { nodeId: "a", bootId: node.self.bootId, epoch };
       expect(await observer.observe()).toEqual({ members: [node.self], leader });
@@ -128,14 +129,14 @@ function registration(freshCell: () => CoordinatorSpec): void {
   );
 }
 
-function elections(freshCell: () => CoordinatorSpec, service: () => CoordinatorService): void {
+function elections(freshCell: () => CoordinatorCell, service: () => CoordinatorService): void {
   test(
     "of several candidates one wins, and all hear of it",
     async () => {
-      const spec = freshCell();
-      await using a = await TestNode.start(spec, "a");
-      await using b = await TestNode.start(spec, "b");
-      await using c = await TestNode.start(spec, "c");
+      const cell = freshCell();
+      await using a = await TestNode.start(cell, "a");
+      await using b = await TestNode.start(cell, "b");
+      await using c = await TestNode.start(cell, "c");
       const nodes = [a, b, c];
       const outcomes = await Promise.all(nodes.map((node) => node.coordinator.compete(0)));
       expect(outcomes.map((outcome) => outcome.outcome).sort()).toEqual(["lost", "lost", "won"]);
@@ -153,9 +154,9 @@ function elections(freshCell: () => CoordinatorSpec, service: () => CoordinatorS
   test(
     "epochs rise with each election, above whatever a candidate knows",
     async () => {
-      const spec = freshCell();
-      await using a = await TestNode.start(spec, "a");
-      await using b = await TestNode.start(spec, "b");
+      const cell = freshCell();
+      await using a = await TestNode.start(cell, "a");
+      await using b = await TestNode.start(cell, "b");
       expect(await a.win()).toBe(1);
       expect(await b.coordinator.compete(0)).toEqual({ outcome: "lost" });
       await a.coordinator.resign(1);
@@ -169,9 +170,9 @@ function elections(freshCell: () => CoordinatorSpec, service: () => CoordinatorS
   test(
     "resigning gives up the named epoch only",
     async () => {
-      const spec = freshCell();
-      await using a = await TestNode.start(spec, "a");
-      await using b = await TestNode.start(spec, "b");
+      const cell = freshCell();
+      await using a = await TestNode.start(cell, "a");
+      await using b = await TestNode.start(cell, "b");
       const epoch = await a.win();
       await a.coordinator.resign(epoch + 1);
       await b.coordinator.resign(epoch);
@@ -190,9 +191,9 @@ function elections(freshCell: () => CoordinatorSpec, service: () => CoordinatorS
   test(
     "a leader that closes leaves at once: its session need not expire",
     async () => {
-      const spec = freshCell();
-      await using a = await TestNode.start(spec, "a");
-      const b = await TestNode.start(spec, "b");
+      const cell = freshCell();
+      await using a = await TestNode.start(cell, "a");
+      const b = await TestNode.start(cell, "b");
       await b.win();
       await waitUntil("b leads", () => a.leader()?.nodeId === "b", WAIT_MS);
       await b.coordinator.close();
@@ -204,11 +205,11 @@ function elections(freshCell: () => CoordinatorSpec, service: () => CoordinatorS
   test(
     "R3: a holder whose leader node was taken from it is fenced, though its session lives",
     async () => {
-      const spec = freshCell();
-      await using a = await TestNode.start(spec, "a");
-      await using b = await TestNode.start(spec, "b");
+      const cell = freshCell();
+      await using a = await TestNode.start(cell, "a");
+      await using b = await TestNode.start(cell, "b");
       const old = await a.win();
-      await service().removeLeader(spec.cell);
+      await service().removeLeader(cell.cell);
       expect(await b.win()).toBe(old + 1);
       const { version } = await a.coordinator.readInSync();
       expect(await a.coordinator.writeInSync(old, inSync(old, "a/1"), version)).toEqual({
@@ -229,13 +230,13 @@ function elections(freshCell: () => CoordinatorSpec, service: () => CoordinatorS
   );
 }
 
-function records(freshCell: () => CoordinatorSpec): void {
+function records(freshCell: () => CoordinatorCell): void {
   test(
     "R3: the in-sync set is written at the version that was read, by the newest epoch",
     async () => {
-      const spec = freshCell();
-      await using a = await TestNode.start(spec, "a");
-      await using b = await TestNode.start(spec, "b");
+      const cell = freshCell();
+      await using a = await TestNode.start(cell, "a");
+      await using b = await TestNode.start(cell, "b");
       const first = await a.coordinator.readInSync();
       expect(first).toEqual({ value: inSync(0), version: first.version });
       expect(first.version).toBeGreaterThanOrEqual(1);
@@ -263,9 +264,9 @@ function records(freshCell: () => CoordinatorSpec): void {
   test(
     "R15: watermarks are kept, with the clean mark, for the next leader",
     async () => {
-      const spec = freshCell();
-      await using a = await TestNode.start(spec, "a");
-      await using b = await TestNode.start(spec, "b");
+      const cell = freshCell();
+      await using a = await TestNode.start(cell, "a");
+      await using b = await TestNode.start(cell, "b");
       expect((await a.coordinator.readWatermarks()).value).toEqual({ clean: false, partitions: {} });
       const epoch = await a.win();
       const record = {
@@ -285,9 +286,9 @@ function records(freshCell: () => CoordinatorSpec): void {
   test(
     "a topic's record is its first writer's, until it is replaced",
     async () => {
-      const spec = freshCell();
-      await using a = await TestNode.start(spec, "a");
-      await using b = await TestNode.start(spec, "b");
+      const cell = freshCell();
+      await using a = await TestNode.start(cell, "a");
+      await using b = await TestNode.start(cell, "b");
       const offers: TopicRecord[] = [
         { generation: 1, dedupEpoch: 0, startAt: "earliest" },
         { generation: 2, dedupEpoch: 3, startAt: "committed" },
@@ -311,7 +312,7 @@ function records(freshCell: () => CoordinatorSpec): void {
   test(
     "without a session, reads throw and changes say that they were not made",
     async () => {
-      const coordinator: Coordinator = openFromSpec(freshCell());
+      const coordinator: Coordinator = freshCell().open();
       const calls: (() => Promise<unknown>)[] = [
         () => coordinator.readInSync(),
         () => coordinator.readWatermarks(),
@@ -329,7 +330,7 @@ function records(freshCell: () => CoordinatorSpec): void {
   );
 }
 
-function failures(freshCell: () => CoordinatorSpec, service: () => CoordinatorService): void {
+function failures(freshCell: () => CoordinatorCell, service: () => CoordinatorService): void {
   test(
     "the deadline stays ahead while the service answers, by two thirds of the session at most",
     async () => {
@@ -348,9 +349,9 @@ function failures(freshCell: () => CoordinatorSpec, service: () => CoordinatorSe
   test(
     "a killed leader's nodes go when its session expires, not before it could know",
     async () => {
-      const spec = freshCell();
-      await using a = await TestNode.start(spec, "a");
-      await using child = await ChildNode.start(spec, "b");
+      const cell = freshCell();
+      await using a = await TestNode.start(cell, "a");
+      await using child = await cell.startChild("b");
       expect(await child.compete(0)).toEqual({ outcome: "won", epoch: 1 });
       await waitUntil("b leads", () => a.leader()?.nodeId === "b", WAIT_MS);
       const trustedMs = (await child.standing()).remainingMs;
@@ -367,12 +368,12 @@ function failures(freshCell: () => CoordinatorSpec, service: () => CoordinatorSe
   test(
     "a restarted node waits for its own ghost and does not take its nodes away",
     async () => {
-      const spec = freshCell();
-      await using child = await ChildNode.start(spec, "a");
+      const cell = freshCell();
+      await using child = await cell.startChild("a");
       expect(await child.compete(0)).toMatchObject({ outcome: "won" });
       await child.kill();
       const ghost = child.self;
-      await using again = new TestNode(spec, "a");
+      await using again = new TestNode(cell, "a");
       const started = again.start();
       await waitUntil("a warning", () => again.warnings().length > 0, WAIT_MS);
       expect(again.warnings()[0]).toContain("node id a is still registered by another session");
@@ -389,9 +390,9 @@ function failures(freshCell: () => CoordinatorSpec, service: () => CoordinatorSe
   test(
     "closing ends a start that still waits",
     async () => {
-      const spec = freshCell();
-      await using holder = await TestNode.start(spec, "a");
-      const second = new TestNode(spec, "a");
+      const cell = freshCell();
+      await using holder = await TestNode.start(cell, "a");
+      const second = new TestNode(cell, "a");
       const started = second.start();
       const outcome = codeOf(() => started);
       await waitUntil("a warning", () => second.warnings().length > 0, WAIT_MS);
@@ -405,9 +406,9 @@ function failures(freshCell: () => CoordinatorSpec, service: () => CoordinatorSe
   test(
     "R17: a stopped leader is past its deadline when it wakes, and its writes are refused",
     async () => {
-      const spec = freshCell();
-      await using a = await TestNode.start(spec, "a");
-      await using child = await ChildNode.start(spec, "b");
+      const cell = freshCell();
+      await using a = await TestNode.start(cell, "a");
+      await using child = await cell.startChild("b");
       expect(await child.compete(0)).toEqual({ outcome: "won", epoch: 1 });
       const { version } = await a.coordinator.readInSync();
       child.stop();
@@ -421,6 +422,8 @@ function failures(freshCell: () => CoordinatorSpec, service: () => CoordinatorSe
       expect(await a.coordinator.readInSync()).toMatchObject({ version });
       expect(await a.coordinator.writeInSync(2, inSync(2, "a/1"), version)).toMatchObject({ outcome: "written" });
       await waitUntil("b again", () => a.members().join() === "a,b", WAIT_MS);
+      // Its own "connected" may come after others have seen it: it says so only when it has looked at the members itself.
+      await waitUntil("its word", async () => (await child.standing()).states.at(-1) === "connected", WAIT_MS);
       const { states } = await child.standing();
       expect(states.filter((state) => state !== "suspended")).toEqual(["connected", "lost", "connected"]);
       expect(await child.compete(0)).toEqual({ outcome: "lost" });
@@ -431,8 +434,8 @@ function failures(freshCell: () => CoordinatorSpec, service: () => CoordinatorSe
   test(
     "R17: a service that falls silent ends leadership at the deadline, and a new session does not bring it back",
     async () => {
-      const spec = freshCell();
-      await using node = await TestNode.start(spec, "a");
+      const cell = freshCell();
+      await using node = await TestNode.start(cell, "a");
       const epoch = await node.win();
       const { version } = await node.coordinator.readInSync();
       await service().pause();
@@ -464,18 +467,18 @@ function failures(freshCell: () => CoordinatorSpec, service: () => CoordinatorSe
   test(
     "a cell outlives kill -9 of all its nodes",
     async () => {
-      const spec = freshCell();
-      await using a = await ChildNode.start(spec, "a");
-      await using b = await ChildNode.start(spec, "b");
+      const cell = freshCell();
+      await using a = await cell.startChild("a");
+      await using b = await cell.startChild("b");
       expect(await a.compete(11)).toEqual({ outcome: "won", epoch: 12 });
-      await using reader = await TestNode.start(spec, "reader");
+      await using reader = await TestNode.start(cell, "reader");
       const { version } = await reader.coordinator.readInSync();
       const uuid = reader.coordinator.clusterUuid();
       await reader.coordinator.close();
       expect(await a.writeInSync(12, version, ["a/1", "b/1"])).toMatchObject({ outcome: "written" });
       await Promise.all([a.kill(), b.kill()]);
 
-      await using again = await TestNode.start(spec, "c");
+      await using again = await TestNode.start(cell, "c");
       expect(again.coordinator.clusterUuid()).toBe(uuid);
       expect((await again.coordinator.readInSync()).value).toEqual(inSync(12, "a/1", "b/1"));
       expect(await again.win()).toBe(13);
@@ -486,9 +489,9 @@ function failures(freshCell: () => CoordinatorSpec, service: () => CoordinatorSe
   test(
     "two nodes with one name: the second never gets in while the first lives",
     async () => {
-      const spec = freshCell();
-      await using first = await TestNode.start(spec, "a");
-      await using second = new TestNode(spec, "a");
+      const cell = freshCell();
+      await using first = await TestNode.start(cell, "a");
+      await using second = new TestNode(cell, "a");
       const started = second.start().catch(() => undefined);
       await waitUntil("the alarm", () => second.warnings().some((text) => text.includes("second process")), WAIT_MS);
       expect(await first.coordinator.observe()).toMatchObject({ members: [first.self] });
