@@ -27,7 +27,7 @@ function diesWhen(t: Tracker, procedure: Procedure, judge: Judge): void {
   onWorkerDeath(t, (victim, leader, task) => {
     if (procedureOf(t.facts, leader, victim, task) !== procedure) return;
     if (task.state === State.granted && wasChecked(task)) return;
-    t.follow(task.pid, task.offset, both(sameLeader, judge));
+    t.follow(task.pid, task.offset, judge);
   });
 }
 
@@ -141,12 +141,24 @@ function givesBack(t: Tracker): void {
 }
 
 export const rowsA: readonly Row[] = [
-  { id: "A1", title: "record received, not asked", create: (t) => diesWhen(t, "not asked", ranOnce) },
-  { id: "A2", title: "ask lost", create: (t) => diesWhen(t, "ask under way", ranOnce) },
-  { id: "A3", title: "grant at the leader only", create: (t) => diesWhen(t, "leader only", checkDecided(t)) },
+  { id: "A1", title: "record received, not asked", create: (t) => diesWhen(t, "not asked", both(sameLeader, ranOnce)) },
+  { id: "A2", title: "ask lost", create: (t) => diesWhen(t, "ask under way", both(sameLeader, ranOnce)) },
+  {
+    id: "A3",
+    title: "grant at the leader only",
+    create: (t) => diesWhen(t, "leader only", both(sameLeader, checkDecided(t))),
+  },
   { id: "A4", title: "grant partly replicated", create: (t) => diesWhen(t, "partly replicated", checkDecided(t)) },
-  { id: "A5", title: "replicated, reply unsent", create: (t) => diesWhen(t, "fully replicated", checkDecided(t)) },
-  { id: "A6", title: "reply in flight", create: (t) => diesWhen(t, "reply under way", checkDecided(t)) },
+  {
+    id: "A5",
+    title: "replicated, reply unsent",
+    create: (t) => diesWhen(t, "fully replicated", both(sameLeader, checkDecided(t))),
+  },
+  {
+    id: "A6",
+    title: "reply in flight",
+    create: (t) => diesWhen(t, "reply under way", both(sameLeader, checkDecided(t))),
+  },
   { id: "A7", title: "granted, not started", create: diesUnstarted },
   { id: "A8", title: "executing", create: diesExecuting },
   { id: "A9", title: "executed, only its memory knows", create: executedInMemory },

@@ -15,7 +15,7 @@ function after(epoch: number): Judge {
 
 /** The first delta that the old leader sent to this node and that it has not applied. */
 function deltaUnderWay(t: Tracker, node: NodeFacts, epoch: number): Delta | undefined {
-  const leader = t.facts.byIncarnation.get(node.leaderOf)?.lastLeader ?? null;
+  const leader = t.facts.leaders.get(epoch)?.lastLeader ?? null;
   const { appliedEpoch, appliedSeq } = node.core.replica;
   if (leader === null || leader.state.epoch !== epoch || appliedEpoch !== epoch) return undefined;
   return leader.state.log.find((delta) => delta.seq === appliedSeq + 1);

@@ -192,7 +192,7 @@ function commitFailedLeaderDown(t: Tracker): void {
       const { leader } = victim;
       if (leader === null || !victim.active) return;
       for (const node of t.facts.living()) {
-        if (node === victim || node.lastOutcome === "committed" || node.lastOutcome === "") continue;
+        if (node === victim) continue;
         for (const { pid, offset, state } of openTasks(node.windows)) {
           if (state !== State.executed || entryAt(leader, pid, offset)?.phase === Phase.executed) continue;
           t.follow(

@@ -35,9 +35,11 @@ function onDoubt(
 
 /** Settled as a false positive: granted without a check, and in truth nobody had begun it. */
 function falsePositive(t: Tracker): void {
-  onDoubt(t, (_node, from, pid, offset, taskId) => {
+  onDoubt(t, (node, from, pid, offset, taskId) => {
     const doubt = from.core.member.state.windows.get(pid)?.doubts.get(offset);
     if (doubt === undefined || doubt.verdictLost || doubt.waited || t.world.runsByTask.has(taskId)) return;
+    const entry = entryAt(node.leader!, pid, offset);
+    if (entry === null || entry.dirty || entry.holder !== from.incarnation) return;
     const { falsePositive: before } = from.core.ctx.settled;
     t.follow(
       pid,

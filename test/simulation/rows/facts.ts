@@ -37,6 +37,8 @@ export class Facts implements Observer {
   readonly byProcess = new Map<number, NodeFacts>();
   /** The latest start of each node that has a core. */
   readonly byName = new Map<string, NodeFacts>();
+  /** Who was elected, by epoch. */
+  readonly leaders = new Map<number, NodeFacts>();
   /** Faults that last, by kind: how many of them. */
   readonly lasting = new Map<string, number>();
   /** The highest epoch with an active leader, and who leads it; null once that one is gone. */
@@ -161,7 +163,7 @@ export class Facts implements Observer {
       case "commit-result": {
         const { commit } = node;
         node.commit = null;
-        node.lastOutcome = event.outcome;
+        if (event.outcome !== "committed") node.commitFailedAt = this.world.now;
         if (commit !== null) this.#emit("commitResult", node, commit, event.outcome, event.reason);
         return;
       }
@@ -306,6 +308,7 @@ export class Facts implements Observer {
       if (before !== null) this.#emit("deposed", node, before);
       if (leader !== null) {
         node.lastLeader = leader;
+        this.leaders.set(leader.state.epoch, node);
         this.#emit("elected", node, leader);
       }
     }

@@ -75,7 +75,7 @@ export class NodeFacts {
   readonly told: Told[] = [];
   readonly said: Said[] = [];
   commit: CommitEffect | null = null; // in flight
-  lastOutcome = "";
+  commitFailedAt = -Infinity; // refused, unknown or fatal
 
   constructor(node: SimulatedNode, core: NodeCore, now: number) {
     this.node = node;
