@@ -91,6 +91,44 @@ export interface SimulationSettings {
   readonly sinkChecksTokens: boolean; // G3: the world refuses an effect whose token is older than one it has seen
   readonly oneHost: boolean; // all processes in one kernel: deaths can be proven
   readonly faults: readonly string[]; // enabled kinds of this run (swarm)
+  readonly timing: TimingSettings;
+  readonly concurrency: number; // handlers at once on a node
+  readonly checkConcurrency: number;
+  readonly spanMax: number; // offsets above the committed one, a partition
+  readonly deltaLogMax: number;
+  readonly latencyMs: readonly [low: number, high: number]; // of one message between peers
+  readonly drifts: boolean; // clocks run up to 1 % too fast or too slow
+  readonly faultMs: number; // how long faults come
+  readonly startAt: "earliest" | "latest" | "committed";
+}
+
+/** Times of the product's options; ms. "short" ones are a fifth of the defaults, so that more happens in a virtual minute. */
+export interface TimingSettings {
+  readonly sessionMs: number;
+  readonly coordinatorTickMs: number;
+  readonly heartbeatMs: number;
+  readonly leaseMs: number;
+  readonly isolationGraceMs: number;
+  readonly quarantineMarginMs: number;
+  readonly inSyncEvictionMs: number;
+  readonly checkQuorumMs: number;
+  readonly isolateAfterMs: number;
+  readonly uncleanStartAfterMs: number;
+  readonly syncMaxMs: number;
+  readonly electionBackoffMs: number;
+  readonly watermarkPersistMs: number;
+  readonly drainTimeoutMs: number;
+  readonly kafkaSessionMs: number;
+  readonly kafkaRebalanceMs: number;
+  readonly kafkaHeartbeatMs: number;
+  readonly doubtIntervalMs: number;
+  readonly commitIntervalMs: number;
+  readonly checkBackoffMs: number;
+  readonly handlerTimeoutMs: number;
+  readonly abortGraceMs: number;
+  readonly checkTimeoutMs: number;
+  readonly retryBackoffMs: number;
+  readonly retryBackoffMaxMs: number;
 }
 
 export interface Observer {

@@ -20,7 +20,7 @@ function isBefore(a: Scheduled, b: Scheduled): boolean {
   return a.at !== b.at ? a.at < b.at : a.tie !== b.tie ? a.tie < b.tie : a.id < b.id;
 }
 
-export type ProcessState = "running" | "stopped" | "dead"; // stopped: SIGSTOP
+export type ProcessState = "running" | "blocked" | "stopped" | "dead"; // blocked: its main thread is busy; stopped: SIGSTOP
 
 /** One operating-system process: its clock, its stop and its death. A node started anew is another process. */
 export class SimulatedProcess {
@@ -64,13 +64,25 @@ export class SimulatedProcess {
   /** Runs a callback in this process: now, when it goes on after a stop, or never. */
   enter(run: () => void): void {
     if (this.state === "dead") return;
-    if (this.state === "stopped") this.backlog.push(run);
+    // Also while it catches up: what comes later must not overtake what waits.
+    if (this.state !== "running" || this.backlog.length > 0) this.backlog.push(run);
     else this.#time.runIn(this, run);
+  }
+
+  /** Its main thread does nothing else for so long; its other threads go on. */
+  block(ms: number): void {
+    if (this.state !== "running") return;
+    this.state = "blocked";
+    this.#time.after(ms, () => {
+      if (this.state !== "blocked") return;
+      this.state = "running";
+      this.#catchUp();
+    });
   }
 
   /** SIGSTOP. */
   stop(): void {
-    if (this.state === "running") this.state = "stopped";
+    if (this.state === "running" || this.state === "blocked") this.state = "stopped";
   }
 
   /** SIGCONT: what arrived meanwhile comes now, in order, each with its own microtasks. */

@@ -1,0 +1,139 @@
+/** One seed, from its first draw to its verdict. */
+import { Simulation } from "./simulation.ts";
+import { describeFault, Faults, planFaults } from "./faults.ts";
+import { Violation } from "./history.ts";
+import { checkHistory } from "./history-checker.ts";
+import { checkers } from "./checkers/index.ts";
+import type { ObserverFactory } from "./observer.ts";
+import { rowObservers } from "./rows/index.ts";
+import { Random } from "./random.ts";
+import type { SeedOptions, SeedResult, SeedViolation } from "./seed-result.ts";
+import { swarmSettings } from "./swarm.ts";
+import { Workload } from "./workload.ts";
+import { loadKeyHash } from "../../native-ish/key-hash.ts";
+
+/** The run under way: what is thrown where nobody catches it would be the end of a real process. */
+let running: Simulation | null = null;
+
+/** What is loaded once a process and then kept; to be awaited before the first seed. */
+export async function prepare(): Promise<void> {
+  await loadKeyHash();
+  process.on("uncaughtException", (error) => running?.fail(new Violation("crash", error.stack ?? String(error))));
+}
+
+/** Longest time from the last fault to rest, in quarantines of the cell. */
+const REST_QUARANTINES_MAX = 60;
+
+export function runSeed(seed: number, options: SeedOptions = {}): SeedResult {
+  const random = new Random(seed);
+  const settings = { ...swarmSettings(random.split("swarm")), ...options.overrides };
+  const plan = planFaults(random.split("faults"), settings).filter(
+    ({ index }) => options.faultsOnly === undefined || options.faultsOnly.includes(index),
+  );
+  const workload = new Workload(random.split("workload"), settings, options.tasksMax ?? Infinity);
+  const rows = new Set<string>();
+  const observers: ObserverFactory[] = [...rowObservers((row) => rows.add(row))];
+  const simulation = new Simulation({
+    seed,
+    random,
+    settings,
+    behaviour: workload,
+    observers,
+    withNotes: options.withHistory === true,
+  });
+  const faults = new Faults(simulation, workload, plan);
+  running = simulation;
+  const violation = simulation.within(() => judge(simulation, workload, faults, options));
+  running = null;
+  const { history } = simulation;
+  return {
+    seed,
+    violation,
+    hash: history.hash(),
+    virtualMs: simulation.now,
+    faultMs: settings.faultMs,
+    tasks: new Set(simulation.runs.map(({ partition, offset }) => `${partition}:${offset}`)).size,
+    runs: simulation.runs.length,
+    faults: faults.counts,
+    elections: simulation.elections,
+    doubts: simulation.allDoubts(),
+    rows: [...rows].sort(),
+    nodes: settings.nodes,
+    events: simulation.time.events,
+    settings,
+    plan: plan.map(describeFault),
+    ...(options.withHistory === true ? { history: history.events } : {}),
+  };
+}
+
+function judge(simulation: Simulation, workload: Workload, faults: Faults, options: SeedOptions): SeedViolation | null {
+  try {
+    live(simulation, workload, faults);
+    const report = checkHistory(simulation.settings, simulation.history.events);
+    const first = report.violations.find(({ invariant }) => options.without?.includes(invariant) !== true);
+    if (first !== undefined) simulation.fail(new Violation(first.invariant, first.message));
+  } catch (error) {
+    if (!(error instanceof Violation)) throw error;
+    simulation.fail(error);
+  }
+  const { failure } = simulation;
+  if (failure === null) return null;
+  return { invariant: failure.invariant, message: failure.message, at: simulation.now };
+}
+
+function live(simulation: Simulation, workload: Workload, faults: Faults): void {
+  const { settings } = simulation;
+  const { timing } = settings;
+  workload.schedule(simulation);
+  for (const name of simulation.names) simulation.start(name);
+  simulation.advance(settings.faultMs);
+  faults.heal();
+  workload.calm = true;
+  simulation.quiet = true;
+  simulation.history.add({ type: "quiet", at: simulation.now });
+  const quarantineMs = timing.leaseMs + timing.isolationGraceMs + timing.quarantineMarginMs;
+  const limitMs = REST_QUARANTINES_MAX * quarantineMs;
+  const rested = simulation.until(
+    () => {
+      faults.restartDead(); // also who was still draining
+      return isAtRest(simulation);
+    },
+    limitMs,
+    200,
+  );
+  if (!rested) throw new Violation("V2", `not at rest ${limitMs} ms after the last fault\n${describe(simulation)}`);
+  simulation.advance(3 * timing.heartbeatMs + timing.commitIntervalMs);
+  simulation.atRest();
+  simulation.atEnd();
+}
+
+/** Everything that was delivered is committed, one leader votes, and everybody is in its in-sync set. */
+function isAtRest(simulation: Simulation): boolean {
+  const { log, nodes, names } = simulation;
+  // What the cell committed counts, also when the group's offsets were lost afterwards: nothing would make it commit again.
+  const committed = simulation.highestCommit;
+  for (let partition = 0; partition < log.length; partition++) {
+    const records = log[partition]!;
+    let end = records.length;
+    while (end > 0 && records[end - 1]!.isGap) end--;
+    if ((committed[partition] ?? 0) < end) return false;
+  }
+  const leaders = names.filter((name) => nodes.get(name)?.core?.leader?.state.active === true);
+  if (leaders.length !== 1) return false;
+  return names.every((name) => nodes.get(name)?.core?.member.state.admitted === true);
+}
+
+function describe(simulation: Simulation): string {
+  const lines = simulation.names.map((name) => {
+    const node = simulation.nodes.get(name);
+    const core = node?.core;
+    if (core === null || core === undefined) return `${name} ${node?.process.state ?? "absent"}, not registered`;
+    const status = core.status(node!.process.monotonicMs());
+    return `${name} ${node!.process.state} ${status.role} e${status.epoch} member=${status.member} doubtful=${status.doubtful} running=${status.running} waits="${status.waitingFor}" ${JSON.stringify(status.partitions)}`;
+  });
+  const { committed, log, owner, inSync, leader } = simulation;
+  return [
+    `leader=${leader?.incarnation ?? "none"} inSync=${inSync.join(",")} committed=${committed.join(",")} of ${log.map((records) => records.length).join(",")} owners=${owner.join(",")}`,
+    ...lines,
+  ].join("\n");
+}
