@@ -45,11 +45,11 @@ export class BenchMember {
   onBatch: (batch: RecordBatch) => void = () => undefined;
   readonly #bench: Bench;
 
-  constructor(bench: Bench, process: SimulatedProcess) {
+  constructor(bench: Bench, process: SimulatedProcess, options: Partial<ConsumerOptions>) {
     this.#bench = bench;
     this.process = process;
     this.log = bench.kafka.taskLogOf(process);
-    this.consumer = this.log.consumer(OPTIONS);
+    this.consumer = this.log.consumer({ ...OPTIONS, ...options });
   }
 
   get generation(): number {
@@ -116,10 +116,11 @@ export class Bench {
     this.kafka.reaches = (process) => !this.cut.has(process.name);
   }
 
-  start(name: string): BenchMember {
+  start(name: string, options: Partial<ConsumerOptions> = {}): BenchMember {
     const pid = ++this.#pids;
-    const options = { name, pid, host: name, random: this.random.split(`${name}${pid}`) };
-    const member = new BenchMember(this, new SimulatedProcess(this.time, options));
+    const random = this.random.split(`${name}${pid}`);
+    const process = new SimulatedProcess(this.time, { name, pid, host: name, random });
+    const member = new BenchMember(this, process, options);
     member.start();
     return member;
   }

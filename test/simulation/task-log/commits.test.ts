@@ -40,6 +40,26 @@ describe("simulated commits", () => {
     expect(bench.kafka.committed[0]).toBeNull();
   });
 
+  test("a request is lost at its sending or on its way, and an answer on its way back", () => {
+    const bench = new Bench(1, { latencyMs: [10, 10] });
+    const [a] = bench.startAll("a") as [BenchMember];
+    for (const [cutAfterMs, applied] of [
+      [0, null],
+      [5, null],
+      [15, 1],
+    ] as const) {
+      if (cutAfterMs === 0) bench.cut.add("a");
+      a.commit(0, 1);
+      bench.time.advance(cutAfterMs);
+      bench.cut.add("a");
+      if (cutAfterMs > 0) bench.time.advance(8);
+      bench.cut.clear();
+      bench.time.advance(10_100);
+      expect(a.outcomes.splice(0)).toEqual(["unknown"]);
+      expect(bench.kafka.committed[0]).toBe(applied);
+    }
+  });
+
   test("an unknown commit was applied, or it was not", () => {
     for (const trouble of ["unknownApplied", "unknownLost"] as const) {
       const bench = new Bench(2);
