@@ -35,20 +35,32 @@ export function cellIsWhole(world: World): Observer {
   };
 }
 
+/**
+ * What the group committed at most, by partition. Where the log lost the group's offsets and nothing is left to do, the owner does not commit
+ * again: W and its memory answer for them until the next join (E15), so what was reached once counts.
+ */
+function reachedOf(event: HistoryEvent, reached: number[]): void {
+  if (event.type === "committed") reached[event.partition] = Math.max(reached[event.partition] ?? 0, event.position);
+}
+
 /** V2: everything is committed, nothing is in doubt, W is where the commits are. Stopped partitions wait for a person. */
 export function everythingIsFinished(world: World): Observer {
   const stopped = stoppedPartitions(world);
+  const reached: number[] = [];
   const judge = (partition: number): void => {
     const records = world.log[partition]!;
     let end = records.length;
     while (end > 0 && records[end - 1]!.isGap) end--;
-    const committed = world.committed[partition] ?? 0;
+    const committed = reached[partition] ?? 0;
     const start = world.logStart[partition] ?? 0;
     if (committed < end && end > start)
       violated("V2", `at rest (${world.now}): partition ${partition} is committed to ${committed} of ${end}`);
   };
   return {
-    onHistory: (event) => stopped.onHistory(event),
+    onHistory(event) {
+      stopped.onHistory(event);
+      reachedOf(event, reached);
+    },
     atRest() {
       for (let partition = 0; partition < world.log.length; partition++) if (!stopped.has(partition)) judge(partition);
       for (const node of world.nodes.values()) {
@@ -89,6 +101,7 @@ export function noStandstill(world: World): Observer {
     10_000;
   const often = new NowAndThen(2_000);
   const progress: number[] = [];
+  const reached: number[] = [];
   const stopped = stoppedPartitions(world);
   let disturbedAt = 0;
   const healthy = (): number => {
@@ -115,13 +128,14 @@ export function noStandstill(world: World): Observer {
   return {
     onHistory(event) {
       stopped.onHistory(event);
+      reachedOf(event, reached);
       moved(event);
     },
     afterEvent() {
       if (world.now - disturbedAt < boundMs || !often.due(world.now) || healthy() < minInSync) return;
       for (let partition = 0; partition < world.log.length; partition++) {
         const since = Math.max(progress[partition] ?? 0, disturbedAt);
-        const from = world.committed[partition] ?? world.logStart[partition] ?? 0;
+        const from = Math.max(reached[partition] ?? 0, world.logStart[partition] ?? 0);
         const open = world.log[partition]!.findIndex((record, offset) => offset >= from && !record.isGap);
         if (open < 0 || world.now - since < boundMs || stopped.has(partition)) continue;
         violated(
