@@ -32,7 +32,10 @@ export function runSeed(seed: number, options: SeedOptions = {}): SeedResult {
   );
   const workload = new Workload(random.split("workload"), settings, options.tasksMax ?? Infinity);
   const rows = new Set<string>();
-  const observers: ObserverFactory[] = [...rowObservers((row) => rows.add(row))];
+  const observers: ObserverFactory[] = [
+    ...checkers.filter(({ id }) => options.without?.includes(id) !== true).map(({ create }) => create),
+    ...rowObservers((row) => rows.add(row)),
+  ];
   const simulation = new Simulation({
     seed,
     random,
