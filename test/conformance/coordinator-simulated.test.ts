@@ -5,6 +5,7 @@
  * has a simulated process of its own. What is called on it is called in the next turn of that timer, with the machine replaced, and its
  * outcome is told when the machine is the real one again: so nothing of the suite ever runs in virtual time.
  */
+import { drainMicrotasks } from "bun:jsc";
 import type { Coordinator, CoordinatorEvent, MemberInfo } from "../../src/coordinator/coordinator.ts";
 import { openZooKeeperCoordinator } from "../../src/coordinator/zookeeper/zookeeper-coordinator.ts";
 import { withMachine } from "../simulation/globals.ts";
@@ -67,6 +68,7 @@ class World {
   }
 
   #turn(): void {
+    drainMicrotasks(); // of the suite: they must not find the machine replaced
     const dueMs = performance.now() - this.#startedMs;
     this.look(() => {
       this.time.advance(Math.max(0, dueMs - this.time.now));

@@ -161,6 +161,11 @@ export class SimulatedZooKeeper implements EnsembleTroubles {
     return newest;
   }
 
+  /** When this session ends if nothing more is heard of it; null when it has ended. */
+  expiresAt(session: string): number | null {
+    return this.#leader.sessions.get(session)?.expiresAt ?? null;
+  }
+
   /** Sessions that have not ended, ghosts included. */
   get sessionCount(): number {
     return this.#leader.sessions.size;

@@ -15,6 +15,8 @@ import { type Change, Tree, type TreeOperation } from "./tree.ts";
 const TICKS_MIN = 2;
 const TICKS_MAX = 20;
 const TICKS_DEFAULT = 3;
+/** A moment computed in two ways may differ by so much: without it a timer could come too early for ever. */
+const ROUNDING_MS = 1e-6;
 
 export interface SimulatedSession {
   readonly ticket: SessionTicket;
@@ -169,7 +171,7 @@ export class Leader {
       this.#expiry = null;
       if (!this.hasQuorum) return;
       for (const session of this.sessions.values()) {
-        if (session.expiresAt <= this.#time.now) this.end(session);
+        if (session.expiresAt <= this.#time.now + ROUNDING_MS) this.end(session);
       }
       this.#armExpiry();
     });

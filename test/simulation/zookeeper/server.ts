@@ -224,7 +224,8 @@ export class ServerConnection {
         leader.end(session);
         result = { type: "written", versions: [] };
       }
-      this.#server.applyUpTo(leader.zxid);
+      // The leader knows that a session is over before it has written it down.
+      if (result.type !== "expired") this.#server.applyUpTo(leader.zxid);
       this.#isWriting = false;
       this.#answer(waiting, result);
       this.#work();

@@ -10,7 +10,7 @@ import { SimulatedProcess, VirtualTime } from "../virtual-time.ts";
 import { type EnsembleOptions, SimulatedZooKeeper } from "./ensemble.ts";
 
 export const SESSION_MS = 3_000;
-const TICK_MS = 500;
+export const TICK_MS = 500;
 const SERVERS = ["zk-1", "zk-2", "zk-3"] as const;
 
 /** A connection as a test holds it: what its listener heard, and how to wait for it. */
