@@ -74,10 +74,10 @@ export function withMachine<T>(machine: Machine, run: () => T): T {
   const replaced: readonly Replaced[] = [
     [globalThis, "setTimeout", start(false)],
     [globalThis, "setInterval", start(true)],
-    [globalThis, "setImmediate", (callback: () => void) => new Timer(time, callback, 0, false)],
+    [globalThis, "setImmediate", (callback: () => void) => time.immediate(callback)],
     [globalThis, "clearTimeout", clear],
     [globalThis, "clearInterval", clear],
-    [globalThis, "clearImmediate", clear],
+    [globalThis, "clearImmediate", () => unsupported("clearImmediate")],
     [globalThis, "Worker", machine.Worker],
     [performance, "now", now],
     [Date, "now", () => time.current?.wallMs() ?? time.now],
@@ -93,6 +93,10 @@ export function withMachine<T>(machine: Machine, run: () => T): T {
   } finally {
     for (const [object, name, value] of before) Reflect.set(object, name, value);
   }
+}
+
+function unsupported(name: string): never {
+  throw new Error(`${name} is not simulated`);
 }
 
 function unowned(): never {

@@ -67,7 +67,6 @@ export class Simulation implements World {
   readonly doubts: Record<string, number> = {};
   readonly #observers: readonly Observer[];
   readonly #stepObservers: readonly Observer[];
-  readonly #eventObservers: readonly Observer[];
   readonly #processes = new Map<number, SimulatedProcess>();
   readonly #withNotes: boolean;
   readonly #tasks: readonly TaskType[];
@@ -100,17 +99,26 @@ export class Simulation implements World {
     this.#tasks = resolveTasks([{ name: "simulation", exported: this.handlers.definition() }]);
     this.#observers = options.observers.map((create) => create(this));
     this.#stepObservers = this.#observers.filter((observer) => observer.onStep !== undefined);
-    this.#eventObservers = this.#observers.filter((observer) => observer.afterEvent !== undefined);
     this.#wire();
   }
 
   #wire(): void {
     const { history, kafka } = this;
     const listeners = this.#observers.filter((observer) => observer.onHistory !== undefined);
-    history.onEvent((event) => this.#observe(() => listeners.forEach((observer) => observer.onHistory!(event))));
+    history.onEvent((event) => {
+      try {
+        for (const observer of listeners) observer.onHistory!(event);
+      } catch (error) {
+        this.#failed(error);
+      }
+    });
+    const eventObservers = this.#observers.filter((observer) => observer.afterEvent !== undefined);
     this.time.onEvent = (process) => {
-      if (this.#eventObservers.length > 0)
-        this.#observe(() => this.#eventObservers.forEach((observer) => observer.afterEvent!(process)));
+      try {
+        for (const observer of eventObservers) observer.afterEvent!(process);
+      } catch (error) {
+        this.#failed(error);
+      }
     };
     kafka.onCommitted = ({ node, partition, position, before }) => {
       if (node !== "") this.highestCommit[partition] = Math.max(this.highestCommit[partition] ?? 0, position);
@@ -172,22 +180,16 @@ export class Simulation implements World {
     });
   }
 
-  #observe(look: () => void): void {
-    try {
-      look();
-    } catch (error) {
-      this.fail(error instanceof Violation ? error : new Violation("checker", describeStack(error)));
-    }
+  #failed(error: unknown): void {
+    this.fail(error instanceof Violation ? error : new Violation("checker", describeStack(error)));
   }
 
   atRest(): void {
-    for (const observer of this.#observers) this.#observe(() => observer.atRest?.());
-    if (this.failure !== null) throw this.failure;
+    for (const observer of this.#observers) observer.atRest?.();
   }
 
   atEnd(): void {
-    for (const observer of this.#observers) this.#observe(() => observer.atEnd?.());
-    if (this.failure !== null) throw this.failure;
+    for (const observer of this.#observers) observer.atEnd?.();
   }
 
   // --- nodes
@@ -331,8 +333,11 @@ export class Simulation implements World {
         epoch: leader.state.epoch,
       });
     }
-    if (this.#stepObservers.length > 0)
-      this.#observe(() => this.#stepObservers.forEach((observer) => observer.onStep!(node, event, effects, now)));
+    try {
+      for (const observer of this.#stepObservers) observer.onStep!(node, event, effects, now);
+    } catch (error) {
+      this.#failed(error);
+    }
     this.onMoment?.(node, event, effects);
   }
 

@@ -115,6 +115,7 @@ export class VirtualTime {
   onEvent: ((process: SimulatedProcess | null) => void) | null = null;
   readonly #heap: Scheduled[] = [];
   readonly #random: Random;
+  #immediates: (() => void)[] = [];
   readonly #salt: number;
   #ids = 0;
 
@@ -147,19 +148,38 @@ export class VirtualTime {
     item.cancelled = true;
   }
 
+  /** Runs in the same process after the present callback and its microtasks (`setImmediate`). */
+  immediate(run: () => void): void {
+    this.#immediates.push(run);
+  }
+
   /** A callback of a process with its microtasks; nested calls (a kernel's answer inside a call) run at once. */
   runIn(process: SimulatedProcess | null, run: () => void): void {
     const outer = this.current;
     this.current = process;
     try {
       run();
-      if (outer === null) drainMicrotasks();
+      if (outer === null) this.#settle(process);
     } finally {
       this.current = outer;
     }
     if (outer !== null) return;
     this.events++;
     this.onEvent?.(process);
+  }
+
+  #settle(process: SimulatedProcess | null): void {
+    drainMicrotasks();
+    while (this.#immediates.length > 0) {
+      const due = this.#immediates;
+      this.#immediates = [];
+      for (const immediate of due) {
+        // What was stopped or killed in between does not go on; a stopped one does when it is continued.
+        if (process === null || process.state === "running") immediate();
+        else process.enter(immediate);
+        drainMicrotasks();
+      }
+    }
   }
 
   /** The next thing; false when there is none before `until`. */
