@@ -227,14 +227,34 @@ class CellWorld {
 }
 
 export interface WatchedCell {
+  readonly cell: Cell;
   readonly coverage: RowCoverage;
-  /** A fault that a core cannot see, and its end. */
+  /** A fault that a core cannot see. */
   fault(kind: FaultKind, node: string): void;
-  heal(kind: FaultKind, node: string): void;
 }
 
-/** Row counters over a cell; what happened in it before is not told. */
-export function watch(cell: Cell, only?: readonly Row[]): WatchedCell {
+/** Builds a cell with row counters over it from its first moment on: a script's stage is set before the script has its cell. */
+export function watched(build: () => Cell, only: readonly Row[]): WatchedCell {
+  const { until } = Cell.prototype;
+  let world: CellWorld | null = null;
+  Cell.prototype.until = function (this: Cell, ...args) {
+    world ??= attach(this, only);
+    until.apply(this, args);
+  };
+  try {
+    const cell = build();
+    const { coverage, history } = world!;
+    return {
+      cell,
+      coverage: coverage!,
+      fault: (kind, node) => history.add({ type: "fault", at: cell.now, kind, node, detail: "" }),
+    };
+  } finally {
+    Cell.prototype.until = until;
+  }
+}
+
+function attach(cell: Cell, only: readonly Row[]): CellWorld {
   const world = new CellWorld(cell);
   const coverage = new RowCoverage(world.asWorld(), undefined, only);
   world.coverage = coverage;
@@ -246,9 +266,5 @@ export function watch(cell: Cell, only?: readonly Row[]): WatchedCell {
     world.look();
     return node;
   };
-  return {
-    coverage,
-    fault: (kind, node) => world.history.add({ type: "fault", at: cell.now, kind, node, detail: "" }),
-    heal: (kind, node) => world.history.add({ type: "heal", at: cell.now, kind, node, detail: "" }),
-  };
+  return world;
 }
