@@ -54,16 +54,32 @@ export class Replica {
   /** Applies the next delta; returns the fresh entries that this node's own filter knew (the union, S2). */
   apply(delta: Delta): SeenException[] {
     const exceptions: SeenException[] = [];
-    if (delta.rotateTo !== 0) this.filter.rotate(delta.rotateTo);
+    if (delta.rotateTo !== 0) this.rotate(delta.rotateTo);
     for (const row of delta.watermarks) this.setWatermark(row);
     for (let i = 0; i < delta.entries.length; i++) {
       const batch = delta.entries[i]!;
       this.table.apply(batch, delta.epoch);
       this.#test(batch, delta.seq, i, exceptions);
     }
+    this.remember(); // after the test of what was fresh: the leader's came first as well
     this.appliedEpoch = delta.epoch;
     this.appliedSeq = delta.seq;
     return exceptions;
+  }
+
+  /** Opens the next filter generation; the oldest is forgotten when there are too many. */
+  rotate(generation: number): void {
+    this.filter.rotate(generation);
+    this.table.age();
+  }
+
+  /**
+   * R18: a task counts for the filter's window from when W passes it, not from its grant, which may be long ago. Inserted
+   * once more only when a generation was opened between the two. Called after everything that moves W.
+   */
+  remember(): void {
+    const pairs = this.table.takeLeft();
+    if (pairs.length > 0) this.filter.addMany(pairs);
   }
 
   setWatermark(row: WatermarkRow): void {
@@ -134,7 +150,7 @@ export class Replica {
     for (const row of chunk.watermarks) this.#mergeWatermark(row);
     for (const rows of chunk.rows) this.table.merge(rows);
     for (const generation of chunk.generations) {
-      if (generation > this.filter.openGenerationId) this.filter.rotate(generation);
+      if (generation > this.filter.openGenerationId) this.rotate(generation);
     }
     for (const segments of chunk.segments) {
       this.filter.applySegments([
@@ -148,6 +164,7 @@ export class Replica {
         },
       ]);
     }
+    this.remember();
   }
 
   /** A higher `from` is a later beginning of the partition; within one `from` the higher W wins. */

@@ -3,11 +3,15 @@
  *
  * Guarantees: exact for every offset at or above the watermark; an entry leaves only when W passes it (R6). It knows
  * nothing of who may change it: only the leader does, everybody else applies its deltas in order.
+ *
+ * Longer than most files: a slot is eight arrays, and whatever writes, moves or drops one touches them all.
  */
 import { compareStamps, type Incarnation, type PartitionId } from "./identity.ts";
 import { DIRTY_FLAG, FREE_FLAG, MAYBE_FLAG, Phase, PHASE_MASK, type EntryBatch, type TableRows } from "./messages.ts";
+import { NumberList } from "./offsets.ts";
 
 const PRESENT = 0x80;
+const AGED = 0x10; // a filter generation was opened since its hash was inserted (R18); of this node alone
 const KEPT = PHASE_MASK | DIRTY_FLAG | FREE_FLAG | MAYBE_FLAG;
 const SLOTS_MIN = 1_024;
 /** Twice the largest span that a partition may have above its committed position (20,000), rounded up. */
@@ -56,6 +60,7 @@ export class PartitionTable {
   meta = new Uint8Array(SLOTS_MIN);
   hashes = new Uint32Array(2 * SLOTS_MIN);
   readonly #holders: Holders;
+  readonly #left: NumberList;
   #mask = SLOTS_MIN - 1;
   #holder = new Uint16Array(SLOTS_MIN);
   #epoch = new Uint32Array(SLOTS_MIN);
@@ -63,8 +68,9 @@ export class PartitionTable {
   #unknownRuns = new Uint8Array(SLOTS_MIN);
   #attempts = new Uint8Array(SLOTS_MIN);
 
-  constructor(holders: Holders) {
+  constructor(holders: Holders, left: NumberList) {
     this.#holders = holders;
+    this.#left = left;
   }
 
   get capacity(): number {
@@ -159,7 +165,7 @@ export class PartitionTable {
     if ((before & PRESENT) === 0) this.entries++;
     else if ((before & PHASE_MASK) === Phase.executed) this.ledger--;
     if ((phaseByte & PHASE_MASK) === Phase.executed) this.ledger++;
-    this.meta[slot] = PRESENT | (phaseByte & KEPT);
+    this.meta[slot] = PRESENT | (phaseByte & KEPT) | (before & AGED);
     this.#holder[slot] = holderIndex;
     this.#epoch[slot] = epoch;
     this.#stamp[slot] = stamp;
@@ -181,6 +187,9 @@ export class PartitionTable {
       this.entries--;
       if ((meta & PHASE_MASK) === Phase.executed) this.ledger--;
       this.meta[slot] = 0;
+      if ((meta & AGED) === 0) continue;
+      this.#left.push(this.hashes[2 * slot]!);
+      this.#left.push(this.hashes[2 * slot + 1]!);
     }
     this.watermark = watermark;
     if (this.top < watermark) this.top = watermark;
@@ -200,6 +209,11 @@ export class PartitionTable {
       this.top = from;
     }
     this.from = from;
+  }
+
+  /** The filter may soon forget what is here now. */
+  age(): void {
+    for (let slot = 0; slot < this.meta.length; slot++) if (this.meta[slot] !== 0) this.meta[slot]! |= AGED;
   }
 
   clear(): void {
@@ -248,14 +262,17 @@ export class PartitionTable {
   }
 }
 
+const NO_PAIRS = new Uint32Array(0);
+
 export class GrantTable {
   readonly partitions = new Map<PartitionId, PartitionTable>();
   readonly #holders = new Holders();
+  readonly #left = new NumberList();
 
   partition(pid: PartitionId): PartitionTable {
     let partition = this.partitions.get(pid);
     if (partition === undefined) {
-      partition = new PartitionTable(this.#holders);
+      partition = new PartitionTable(this.#holders, this.#left);
       this.partitions.set(pid, partition);
     }
     return partition;
@@ -279,6 +296,19 @@ export class GrantTable {
 
   clear(): void {
     this.partitions.clear();
+    this.#left.clear();
+  }
+
+  age(): void {
+    for (const partition of this.partitions.values()) partition.age();
+  }
+
+  /** Hashes of entries that W passed, of which the filter may know nothing any more, as pairs; each is told once. */
+  takeLeft(): Uint32Array {
+    if (this.#left.length === 0) return NO_PAIRS;
+    const pairs = Uint32Array.from(this.#left.values.subarray(0, this.#left.length));
+    this.#left.clear();
+    return pairs;
   }
 
   /** Applies the leader's changes in their order. An entry below W is late and left out. */
@@ -358,6 +388,7 @@ export class GrantTable {
         rows.hashes[2 * i]!,
         rows.hashes[2 * i + 1]!,
       );
+      partition.meta[partition.slot(offset)]! |= AGED; // nobody says how old it is
     }
   }
 }

@@ -78,7 +78,7 @@ test("R15: a node that never heard that its partition was begun by another does 
   cell.until("all in sync", () => cell.inSync.incarnations.length === 3);
   const stale = [...cell.nodes.values()].find((node) => node !== cell.activeLeader())!.name;
   const others = ["a", "b", "c"].filter((name) => name !== stale);
-  cell.dropMessage = (from, to, message) => message.kind === "report" && message.partitions.length > 0;
+  cell.dropMessage = (_from, _to, message) => message.kind === "report" && message.partitions.length > 0;
   cell.move(0, stale);
   cell.until("it owns the partition", () => cell.node(stale).core.member.state.windows.size === 1);
   cell.cutPeers(stale);

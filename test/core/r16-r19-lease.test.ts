@@ -1,9 +1,9 @@
-import { expect, test } from "bun:test";
+import { expect, spyOn, test } from "bun:test";
 import fc from "fast-check";
 import { coreSettings, nodeConfig, parameterSet } from "../../src/config/node-config.ts";
 import type { CoreSettings } from "../../src/core/settings.ts";
 import { Lease } from "../../src/core/member/lease.ts";
-import { Phase } from "../../src/core/messages.ts";
+import { Phase, type PeerMessage } from "../../src/core/messages.ts";
 import { hashOf } from "../support/cell.ts";
 import { OneLeader } from "./one-leader.ts";
 import { OneMember } from "./one-member.ts";
@@ -209,6 +209,67 @@ test("R18: what is still in the table is answered by its index when the filter h
   leader.setWritten();
   const page = doubtsOf(10, [1], { generation: 2, ownership: 2, ids: ["pay-7"] });
   expect(leader.doubt("n/1", page)).toEqual(["adoptedMaybe"]);
+});
+
+/** pay-7 runs while the filter of leader and members is opened four times anew; then it ends, and W passes it. */
+function ranLong(keep: (leader: OneLeader) => void = () => undefined): OneLeader {
+  const leader = new OneLeader({ settings: small }).activate("m/1", "n/1");
+  leader.own("m/1");
+  leader.claim("m/1", claimOf(1, [0], { ids: ["pay-7"] }));
+  for (let round = 0; round < 4; round++) {
+    const offsets = Array.from({ length: 12 }, (_, i) => 10 + 12 * round + i);
+    leader.claim("m/1", claimOf(2 + round, offsets));
+  }
+  expect(leader.core.replica.filter.has(...hashOf("t:pay-7"))).toBe(false);
+  keep(leader);
+  leader.report("m/1", { finished: [factsOf(Phase.executed, [0])] });
+  leader.report("m/1", { commits: [{ pid: 0, ownership: 1, generation: 1, position: 1 }] });
+  leader.acknowledgeAll();
+  expect(leader.entry(0)).toBeNull();
+  return leader;
+}
+
+test("R18: a task that ran longer than the filter remembers is in the window from its end", () => {
+  const leader = ranLong();
+  expect(leader.claim("m/1", claimOf(9, [1], { ids: ["pay-7"] }))).toEqual(["doubtful"]);
+  // Only what a generation was opened over is inserted a second time.
+  leader.claim("m/1", claimOf(10, [2]));
+  const again = spyOn(leader.core.replica.filter, "addMany");
+  leader.report("m/1", { finished: [factsOf(Phase.executed, [2])] });
+  leader.report("m/1", { commits: [{ pid: 0, ownership: 1, generation: 1, position: 3 }] });
+  expect(leader.entry(2)).toBeNull();
+  expect(again).not.toHaveBeenCalled();
+});
+
+test("R18: a task that ran longer than the filter remembers is in the window of every member, for the next leader", () => {
+  const joiners: OneMember[] = [];
+  const join = (leader: OneLeader, messages: readonly PeerMessage[]): void => {
+    const member = new OneMember({ settings: small });
+    member.core.replica.appliedEpoch = leader.epoch;
+    member.say({ kind: "nudge", epoch: leader.epoch, pids: [] });
+    for (const message of messages) member.say(message);
+    joiners.push(member);
+  };
+  const leader = ranLong((running) => {
+    running.attach("p/1"); // a joiner hears of the task by a state that does not say how old it is
+  });
+  join(leader, leader.messagesTo("n/1", "delta"));
+  join(leader, [...leader.messagesTo("p/1", "state-chunk"), ...leader.messagesTo("p/1", "delta")]);
+  for (const member of joiners) {
+    expect(member.core.replica.table.partition(0).watermark).toBe(1);
+    expect(member.core.replica.filter.has(...hashOf("t:pay-7"))).toBe(true);
+  }
+});
+
+test("R18: a foreign commit that passes over a task lets it be known as long as any other", () => {
+  const leader = ranLong((running) => {
+    running.report("m/1", { finished: [factsOf(Phase.executed, [0])] });
+    for (let i = 0; i < 48; i++) running.report("m/1", { finished: [factsOf(Phase.executed, [10 + i])] });
+    running.own("m/1", { generation: 2, ownership: 2, hadCommit: true, position: 60 });
+    running.tick();
+  });
+  expect(leader.entry(10)).toBeNull();
+  expect(leader.core.replica.filter.has(...hashOf("t:pay-7"))).toBe(true);
 });
 
 // --- parameters

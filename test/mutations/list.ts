@@ -884,6 +884,56 @@ export const mutations: readonly Mutation[] = [
       "R15: what the coordinator keeps of a partition stays there until its owner has reported",
     ],
   ]),
+  ...of("leader/state.ts", lease, [
+    [
+      "r18-from-its-end",
+      "    this.replica.remember();\n",
+      "",
+      "R18: a task that ran longer than the filter remembers is in the window from its end",
+    ],
+  ]),
+  ...of("table.ts", lease, [
+    [
+      "r18-only-the-aged",
+      "if ((meta & AGED) === 0) continue;",
+      "",
+      "R18: a task that ran longer than the filter remembers is in the window from its end",
+    ],
+    [
+      "r18-changes-keep-age",
+      "(phaseByte & KEPT) | (before & AGED)",
+      "(phaseByte & KEPT)",
+      "R18: a task that ran longer than the filter remembers is in the window from its end",
+    ],
+    [
+      "r18-merged-is-aged",
+      "partition.meta[partition.slot(offset)]! |= AGED;",
+      "",
+      "R18: a task that ran longer than the filter remembers is in the window of every member, for the next leader",
+    ],
+  ]),
+  ...of("replica.ts", lease, [
+    [
+      "r18-members-remember",
+      "this.remember(); // after",
+      "// after",
+      "R18: a task that ran longer than the filter remembers is in the window of every member, for the next leader",
+    ],
+    [
+      "r18-ages",
+      "this.filter.rotate(generation);\n    this.table.age();",
+      "this.filter.rotate(generation);",
+      "R18: a task that ran longer than the filter remembers is in the window from its end",
+    ],
+  ]),
+  ...of("leader/partitions.ts", lease, [
+    [
+      "r18-passed-over",
+      "leader.replica.remember();",
+      "",
+      "R18: a foreign commit that passes over a task lets it be known as long as any other",
+    ],
+  ]),
   ...of("member/window.ts", stale, [
     [
       "r15-stale-start",

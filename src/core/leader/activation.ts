@@ -145,6 +145,7 @@ export class Activation {
       else if (from > table.from) table.restartAt(from);
       if (table.from === from) table.advance(watermark);
     }
+    leader.replica.remember();
   }
 
   /** Step 3: a new set of reachable incarnations, each of which gets the merged state. */

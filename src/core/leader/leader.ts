@@ -384,7 +384,7 @@ export class Leader {
     if (filter.rotationDue(0) !== "capacity") return;
     this.state.flush(now);
     const next = filter.openGenerationId + 1;
-    filter.rotate(next);
+    this.state.replica.rotate(next);
     this.state.builder.rotate(next);
   }
 

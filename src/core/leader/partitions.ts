@@ -120,6 +120,7 @@ export function settleJumps(leader: LeaderState, questions: Questions, now: numb
     // A late word of a former owner may have brought W there meanwhile: W never falls.
     if (skipped > 0) {
       table.restartAt(jump.to);
+      leader.replica.remember();
       leader.builder.watermark(pid, jump.to, jump.to);
       leader.ctx.alarm(
         "foreign-commit",

@@ -299,6 +299,7 @@ export class LeaderState {
   raiseWatermark(pid: PartitionId, table: PartitionTable, watermark: number): void {
     if (watermark <= table.watermark) return;
     table.advance(watermark);
+    this.replica.remember();
     this.builder.watermark(pid, table.from, watermark);
     this.queue({ kind: "watermark", row: { pid, from: table.from, watermark } });
   }
