@@ -45,10 +45,13 @@ const Status = { absent: 0, free: 1, held: 2, executed: 3, dropped: 4, parked: 5
 const Phase = { none: 0, waiting: 1, adopted: 2, executing: 3, executed: 4, parking: 5 } as const;
 const isFinal = (status: number): boolean => status >= Status.executed;
 
-/** `maybe`: nothing but a bit or a mark speaks for an earlier run. `unknownRuns` counts holders that died. */
+/**
+ * `idKnown`: the leader was told the full id of the record, `equalKnown`: that a run of the other, with an equal id, may
+ * exist. The holder of an executed entry is who ran it. `maybe`: nothing but a bit or a mark speaks for an earlier run. `unknownRuns` counts holders that died.
+ */
 const doubtLayout = layout({
   world: one("bit", "memberBit", "needless", "crashes", "rebalances"),
-  record: many(2, "owner", "committed", "status", "holder", "dirty", "maybe", "equalKnown"),
+  record: many(2, "owner", "committed", "status", "holder", "dirty", "maybe", "idKnown", "equalKnown"),
   truth: many(2, "effects", "parked", "dropped", "unknownRuns"),
   node: many(2, "up"),
   copy: many(4, "phase"),
@@ -109,9 +112,9 @@ function violationOf(bounds: DoubtBounds, state: State): ViolationKind | undefin
 const repeats = (bounds: DoubtBounds): number =>
   bounds.ids === "equal" && bounds.check === "none" && bounds.onUnknown === "execute" ? 1 : 0;
 
-/** Another record of the task is not committed yet and may run or be parked. */
+/** A record of the task has no end yet: it may run or be parked. */
 const mayStillEnd = (bounds: DoubtBounds, state: State, k: number): boolean =>
-  bounds.ids === "equal" && !isFinal(state.record(1 - k).status);
+  records.some((r) => taskOf(bounds, r) === taskOf(bounds, k) && !isFinal(state.record(r).status));
 
 function faultMoves({ bounds, from, moves, i }: Turn): void {
   const { world } = from;
@@ -142,8 +145,8 @@ function faultMoves({ bounds, from, moves, i }: Turn): void {
   }
 }
 
-function end(to: State, k: number, status: number): void {
-  Object.assign(to.record(k), { status, holder: 0, dirty: 0, maybe: 0 });
+function end(to: State, k: number, status: number, holder = 0): void {
+  Object.assign(to.record(k), { status, holder, dirty: 0, maybe: 0 });
 }
 
 function workMoves(turn: Turn, k: number): void {
@@ -162,7 +165,7 @@ function workMoves(turn: Turn, k: number): void {
   }
   if (phase === Phase.executed) {
     moves.step(`n${i} reports r${k} executed`, (to) => {
-      end(to, k, Status.executed);
+      end(to, k, Status.executed, i + 1);
       copyOf(to, i, k).phase = Phase.none;
     });
   }
@@ -207,19 +210,21 @@ function settleMoves(turn: Turn, k: number): void {
   // 3
   if (status === Status.held && holder !== i + 1) return releaseMoves(turn, k, say, true);
   // 4
-  const other = from.record(1 - k);
-  const equal = bounds.ids === "equal" || !rules.r6FullIdDecides;
-  if (equal && bounds.ids !== "keys") {
-    if (other.status === Status.executed) {
-      moves.step(say(`r${1 - k} has its ${rules.r6FullIdDecides ? "id" : "hash"} and executed: drops`), (to) => {
-        end(to, k, Status.dropped);
-        to.truth(taskOf(bounds, k)).dropped = 1;
-      });
-      return;
-    }
-    if (other.status === Status.held) return releaseMoves(turn, 1 - k, say, other.owner !== other.holder - 1);
+  const o = 1 - k;
+  const other = from.record(o);
+  const matters = other.status === Status.held || other.status === Status.executed;
+  if (bounds.ids === "keys" || !matters) return give(turn, k, say);
+  if (!other.idKnown && from.node(other.holder - 1).up) {
+    return moves.step(say(`n${other.holder - 1} tells the id of r${o}`), (to) => void (to.record(o).idKnown = 1));
   }
-  give(turn, k, say);
+  const equal = bounds.ids === "equal" || !rules.r6FullIdDecides;
+  if (other.idKnown && !equal) return give(turn, k, say);
+  if (other.status === Status.held) return releaseMoves(turn, o, say, other.owner !== other.holder - 1);
+  if (!other.idKnown) return give(turn, k, say); // its executor is gone: no exact evidence
+  moves.step(say(`r${o} has its ${rules.r6FullIdDecides ? "id" : "hash"} and executed: drops`), (to) => {
+    end(to, k, Status.dropped);
+    to.truth(taskOf(bounds, k)).dropped = 1;
+  });
 }
 
 /** 5: what speaks for an earlier run makes it an adoption. */
@@ -252,7 +257,8 @@ function give({ rules, bounds, from, moves, i }: Turn, k: number, say: (what: st
     copyOf(to, i, k).phase = dirty ? Phase.adopted : Phase.waiting;
     const other = to.record(1 - k);
     if (!rules.r6GivingMarksOthers || other.dirty || isFinal(other.status) || other.status === Status.absent) return;
-    Object.assign(other, { dirty: 1, maybe: rules.r20MarkIsNoExactEvidence ? 1 : 0 });
+    const known = bounds.ids === "equal" && other.idKnown === 1;
+    Object.assign(other, { dirty: 1, maybe: rules.r20MarkIsNoExactEvidence && !known ? 1 : 0 });
   });
 }
 
@@ -264,7 +270,7 @@ function releaseMoves(turn: Turn, o: number, say: (what: string) => string, mayR
   if (!from.node(j).up) {
     moves.step(say(`n${j}, the holder of r${o}, is gone: free, dirty`), (to) => {
       Object.assign(to.record(o), { status: Status.free, holder: 0, dirty: 1, maybe: 0 });
-      if (bounds.ids === "equal") to.record(1 - o).equalKnown = 1;
+      if (bounds.ids === "equal" && from.record(o).idKnown) to.record(1 - o).equalKnown = 1;
     });
     return;
   }

@@ -109,6 +109,15 @@ suite("assertions", () => {
     expect(() => assertBroken(jugs(9), "broken", 6)).toThrow("nothing found");
   });
 
+  test("a story that lacks the words it turns on fails assertBroken", () => {
+    const story = explore(jugs(4), 1_000).violation!.story;
+    expect(story).toHaveLength(6);
+    const told = (...words: string[]) => assertBroken(jugs(4), "broken", 6, words);
+    expect(told("fill", "empty", "pour").violation?.story).toEqual(story);
+    expect(() => told("fill", "never said")).toThrow('expected a step with "never said"');
+    expect(() => told("empty", "empty")).toThrow('expected a step with "empty"'); // each word has its own step
+  });
+
   test("a value outside a byte, and a field with a reserved name, are refused", () => {
     const state = counters.view();
     expect(() => (state.total.value = -1)).toThrow(RangeError);

@@ -2,7 +2,7 @@
 import { type Ablation, ablation } from "./ablation.ts";
 import { type StartBounds, startBounds, type StartRule } from "./start-model.ts";
 
-const { crashed, duplicated } = startBounds;
+const { crashed, duplicated, lostTwice } = startBounds;
 
 export const startAblations: readonly Ablation<StartRule, StartBounds>[] = [
   ablation(
@@ -120,5 +120,28 @@ export const startAblations: readonly Ablation<StartRule, StartBounds>[] = [
     "the bitmap calls it final",
     "commits its anchor",
     "suspect, adopted",
+  ),
+  ablation(
+    "r15NamesStayUntilQuarantined",
+    "keeping an evicted name until its quarantine is over",
+    crashed,
+    "double",
+    12,
+    "leaves the in-sync set",
+    "its name leaves the record",
+    "suspect, adopted",
+    "the evicted one has executed",
+    "the owner STARTS",
+  ),
+  ablation(
+    "r15LostSetsAreCarriedOn",
+    "the names of a lost set in the next record",
+    lostTwice,
+    "double",
+    9,
+    "the last set cannot be reached",
+    "the new set dies",
+    "suspect, adopted",
+    "the owner STARTS",
   ),
 ];

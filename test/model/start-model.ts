@@ -9,14 +9,15 @@
  * watchdog ends them (R12). The check is truthful about the moment it is asked.
  * Does not cover: the ceiling itself and partitions without metadata (ceiling-model; here an acknowledged commit says it
  * lies above the record), effects that arrive after their process died (restart-model), time as numbers (lease-model),
- * a second unclean start.
+ * what
+ * the new cell gave before its own set was lost.
  *
  * Violations: *double* = two effects; *loss* = committed without an effect; *broken* = given again although an
  * acknowledged commit said that it is final; *stuck* = the record can never be committed.
  *
- * A finding: the members of the *last* set are not all who may run. One that was evicted while its handler ran holds no
- * entry of the set that the new leader reads; `r15EvictedCount` lets proofs of death replace the quarantine only when
- * they cover the evicted incarnations too.
+ * A finding: the members of the *last* set are not all who may run. One that was evicted while its handler ran is not in
+ * the set that the new leader reads, and neither are those of a set that was lost before: the record must name both, and
+ * proofs of death replace the quarantine only when they cover all of these names.
  */
 import type { Model, Moves, ViolationKind } from "./explore.ts";
 import { layout, many, one, type StateOf } from "./packed.ts";
@@ -29,6 +30,8 @@ export const startRules = [
   "r15CleanIsUnsetAtActivation",
   "r15SuspectsWaitForTheQuarantine",
   "r15EvictedCount",
+  "r15NamesStayUntilQuarantined",
+  "r15LostSetsAreCarriedOn",
   "r15AllNodesAreAsked",
   "r15BitmapIsOfFinalOnes",
   "r15BitmapIsRead",
@@ -44,6 +47,8 @@ export interface StartBounds {
   readonly rebalances: number;
   /** 1: an earlier record's task id was executed, its bit is known to both old processes, and a duplicate comes. */
   readonly duplicates: 0 | 1;
+  /** 1: the new in-sync set is lost too, before it gave the record, and its members are proven dead. */
+  readonly losses: 0 | 1;
 }
 
 /** Process 0 is of the last in-sync set, process 1 is evicted before that set is lost. */
@@ -57,15 +62,15 @@ const Status = { absent: 0, suspect: 1, held: 2, executed: 3 } as const;
 const New = { asks: 0, adopted: 1, granted: 2, executing: 3, final: 4 } as const;
 
 /**
- * `granted` = the old cell gave the record to somebody; `bitmap` and `bitmapAcked` = the committed metadata calls it final,
+ * `granted` = the old cell gave the record to somebody; `listed` = the record beside the in-sync set names the evicted one; `bitmap` and `bitmapAcked` = the committed metadata calls it final,
  * and did so truthfully. `entry` and `holder` are the new leader's table (holder: old process + 1); `phase` is the new
  * owner's copy.
  */
 const startLayout = layout({
   truth: one("effects", "bitmapAcked", "givenAgain", "duplicateRuns"),
-  old: one("granted", "owner", "bitmap", "ownBitmap", "clean", "over", "evicted"),
-  budget: one("crashes", "rebalances", "duplicates"),
-  world: one("status", "holder", "quarantined", "bits", "phase", "committed"),
+  old: one("granted", "owner", "bitmap", "ownBitmap", "clean", "over", "evicted", "listed"),
+  budget: one("crashes", "rebalances", "duplicates", "losses"),
+  world: one("status", "holder", "quarantined", "bits", "phase", "committed", "second"),
   process: many(2, "up", "link", "run", "proven"),
 });
 type State = StateOf<typeof startLayout>;
@@ -109,12 +114,18 @@ function violationOf({ truth, world, process }: State): ViolationKind | undefine
 
 /** Wherever it is, a process may finish its handler or die. */
 function runMoves({ from, moves }: Turn, p: number): void {
-  const { run } = from.process(p);
+  const { run, link } = from.process(p);
   if (run === Run.executing) {
     moves.step(`${nameOf(p)} has executed (effect)`, (to) => {
       to.truth.effects++;
       to.process(p).run = Run.executed;
     });
+  }
+  if (run === Run.executing && link === Link.cut) {
+    for (const effect of [0, 1]) {
+      const how = effect ? " after the effect" : " before the effect";
+      moves.step(`the watchdog ends ${nameOf(p)}${how}`, (to) => die(to, p, effect));
+    }
   }
   if (!from.budget.crashes) return;
   for (const effect of run === Run.executing ? [0, 1] : [0]) {
@@ -160,7 +171,7 @@ function oldMoves({ rules, from, moves }: Turn, p: number): void {
   }
   if (p === evicted && !old.evicted) {
     moves.fault("the evicted one falls silent and leaves the in-sync set", (to) => {
-      to.old.evicted = 1;
+      Object.assign(to.old, { evicted: 1, listed: 1 });
       to.old.owner = member;
       to.process(p).link = Link.cut;
       if (!owner) return;
@@ -171,8 +182,12 @@ function oldMoves({ rules, from, moves }: Turn, p: number): void {
 }
 
 /** Nobody of the last set can be reached, alive or not: the new leader has neither table nor filter. */
-function overMoves({ from, moves }: Turn): void {
+function overMoves({ rules, from, moves }: Turn): void {
   if (!from.old.evicted) return;
+  const mayRun = from.process(evicted).run === Run.executing;
+  if (from.old.listed && !(mayRun && rules.r15NamesStayUntilQuarantined)) {
+    moves.step("the evicted one's quarantine is over: its name leaves the record", (to) => void (to.old.listed = 0));
+  }
   moves.step("the last set cannot be reached: a new leader activates, unclean", (to) => {
     to.old.over = 1;
     for (const p of olds) to.process(p).link = Link.cut;
@@ -191,12 +206,6 @@ function afterMoves({ rules, from, moves }: Turn, p: number): void {
   }
   if (link === Link.cut) {
     moves.step(`${nameOf(p)} attaches to the new leader`, (to) => void (to.process(p).link = Link.attached));
-    if (run === Run.executing) {
-      for (const effect of [0, 1]) {
-        const how = effect ? " after the effect" : " before the effect";
-        moves.step(`the watchdog ends ${nameOf(p)}${how}`, (to) => die(to, p, effect));
-      }
-    }
   }
   if (link === Link.attached) {
     moves.step(`${nameOf(p)} has told its facts and bits`, (to) => {
@@ -233,6 +242,14 @@ function newMoves(turn: Turn): void {
     });
   }
   if (world.committed) return;
+  if (budget.losses && world.phase === New.asks) {
+    moves.fault("the new set dies, proven: the next leader activates, unclean", (to) => {
+      to.budget.losses--;
+      Object.assign(to.world, { second: 1, quarantined: 0, bits: 0, holder: 0 });
+      to.world.status = from.old.bitmap ? Status.executed : Status.suspect;
+      for (const p of olds) to.process(p).link = Link.cut;
+    });
+  }
   const become = (label: string, phase: number): void => moves.step(label, (to) => void (to.world.phase = phase));
   if (world.phase === New.asks) settleMoves(turn);
   if (world.phase === New.adopted) {
@@ -272,10 +289,19 @@ function mayAdopt(rules: Rules, from: State): boolean {
   const attached = olds.some((p) => from.process(p).up && from.process(p).link === Link.attached);
   if (attached && rules.r15AllNodesAreAsked) return false;
   if (!rules.r15SuspectsWaitForTheQuarantine) return true;
-  const dead = (p: number): boolean => from.process(p).proven === 1;
-  return from.world.quarantined === 1 || (dead(member) && (dead(evicted) || !rules.r15EvictedCount));
+  if (from.world.quarantined) return true;
+  const { second } = from.world;
+  const carried = second === 0 || rules.r15LostSetsAreCarriedOn;
+  const counts = [carried, carried && from.old.listed === 1 && rules.r15EvictedCount];
+  return olds.every((p) => {
+    const { proven, link } = from.process(p);
+    // Who is only named beside the set need not be dead: it may also have told what it runs.
+    const told = link === Link.told && (p === evicted || second === 1);
+    return !counts[p] || proven === 1 || told;
+  });
 }
 
-const crashed: StartBounds = { crashes: 2, rebalances: 1, duplicates: 0 };
-const duplicated: StartBounds = { crashes: 1, rebalances: 0, duplicates: 1 };
-export const startBounds = { crashed, duplicated };
+const crashed: StartBounds = { crashes: 2, rebalances: 1, duplicates: 0, losses: 0 };
+const duplicated: StartBounds = { crashes: 1, rebalances: 0, duplicates: 1, losses: 0 };
+const lostTwice: StartBounds = { crashes: 2, rebalances: 1, duplicates: 0, losses: 1 };
+export const startBounds = { crashed, duplicated, lostTwice };
