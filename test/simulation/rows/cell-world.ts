@@ -235,7 +235,7 @@ export interface WatchedCell {
 
 /** Builds a cell with row counters over it from its first moment on: a script's stage is set before the script has its cell. */
 export function watched(build: () => Cell, only: readonly Row[]): WatchedCell {
-  const { until } = Cell.prototype;
+  const until = Reflect.get(Cell.prototype, "until") as (this: Cell, ...args: Parameters<Cell["until"]>) => void;
   let world: CellWorld | null = null;
   Cell.prototype.until = function (this: Cell, ...args) {
     world ??= attach(this, only);
