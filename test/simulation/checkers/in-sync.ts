@@ -13,16 +13,15 @@ type WriteInSync = Extract<CoreEffect, { type: "write-in-sync" }>;
  * word. Who accepted a higher epoch since then has moved on; its acknowledgement was given before.
  */
 export function releasedIsHeld(world: World): Observer {
-  const released = new Map<string, number>();
+  const released = new WeakMap<object, number>();
   let written = 0; // the highest epoch that wrote the set
   return {
     onStep(node, _event, effects) {
       for (const effect of effects) if (effect.type === "write-in-sync") written = Math.max(written, effect.epoch);
       const state = node.core!.leader?.state;
       if (state === undefined || !state.active) return;
-      const key = `${node.incarnation}|${state.epoch}`;
-      if (released.get(key) === state.released) return;
-      released.set(key, state.released);
+      if (released.get(state) === state.released) return;
+      released.set(state, state.released);
       const required = [...state.required()];
       const name = `${node.name} (epoch ${state.epoch}) released ${state.released} at ${world.now}`;
       if (required.length < world.settings.minInSync) violated("I10", `${name} with a set of ${required.length}`);
@@ -83,8 +82,9 @@ export function setChanges(id: "I11" | "I13"): (world: World) => Observer {
       onStep(node, _event, effects) {
         for (const effect of effects) if (effect.type === "write-in-sync") asked(node, effect);
       },
-      afterEvent() {
-        if (world.inSyncVersion !== version) changed();
+      afterEvent(process) {
+        // The ensemble works in the world's name, not in a node's.
+        if (process === null && world.inSyncVersion !== version) changed();
       },
     };
   };

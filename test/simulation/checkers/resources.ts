@@ -8,7 +8,7 @@ const WAITERS_MAX = 65_536;
 const BATCH_MAX = 4_096;
 
 export function withinBounds(world: World): Observer {
-  const often = new NowAndThen(200);
+  const often = new NowAndThen(500);
   const judge = (name: string, what: string, value: number, max: number): void => {
     if (value > max) violated("X1", `${name}: ${what} is ${value} at ${world.now}, of ${max}`);
   };

@@ -16,7 +16,8 @@ function whenComparing(
   const often = new NowAndThen(everyMs);
   let version = Number.NaN;
   return {
-    afterEvent() {
+    afterEvent(process) {
+      if (process !== null) return; // the ensemble works in the world's name
       const changed = version !== world.inSyncVersion;
       if (changed) version = world.inSyncVersion;
       if (often.due(world.now) || changed) compare();

@@ -51,31 +51,46 @@ export function oneLeader(world: World): Observer {
  * to act in it. At a leader the same turn may release what was decided before; there only the answer is looked at.
  */
 export function oldEpochsRefused(world: World): Observer {
-  const known = new Map<string, { epoch: number; applied: string }>();
-  const appliedOf = (node: SimulatedNode): string => {
-    const { table, appliedEpoch, appliedSeq } = node.core!.replica;
-    return `${appliedEpoch}-${appliedSeq}, ${table.entries} entries, ${table.ledger} executed`;
-  };
+  const known = new Map<SimulatedNode, Applied>();
   return {
     onStep(node, event, effects) {
       const core = node.core!;
-      const applied = appliedOf(node);
-      const before = known.get(node.incarnation) ?? { epoch: core.epoch, applied };
-      known.set(node.incarnation, { epoch: core.epoch, applied });
-      if (event.type !== "message" || event.message.epoch >= before.epoch) return;
-      const { kind, epoch } = event.message;
-      if (kind === "attach" || kind === "refused") return;
-      const what = `${node.name} (epoch ${before.epoch}) took a ${kind} of epoch ${epoch} at ${world.now}`;
-      if (core.leader === null) {
-        if (applied !== before.applied) violated("I7", `${what}: ${before.applied} became ${applied}`);
-      } else if (
-        effects.some(
+      const { table, appliedEpoch, appliedSeq } = core.replica;
+      let state = known.get(node);
+      if (state === undefined)
+        known.set(node, (state = { epoch: 0, appliedEpoch: 0, appliedSeq: 0, entries: 0, ledger: 0 }));
+      if (event.type === "message" && event.message.epoch < state.epoch) {
+        const { kind, epoch } = event.message;
+        const what = `${node.name} (epoch ${state.epoch}) took a ${kind} of epoch ${epoch} at ${world.now}`;
+        const acknowledged = effects.some(
           (effect) => effect.type === "send" && effect.connection === event.connection && effect.message.kind === "ack",
-        )
-      )
-        violated("I7", `${what} and acknowledged it`);
+        );
+        if (kind !== "attach" && kind !== "refused") {
+          if (core.leader !== null && acknowledged) violated("I7", `${what} and acknowledged it`);
+          const same =
+            appliedEpoch === state.appliedEpoch &&
+            appliedSeq === state.appliedSeq &&
+            table.entries === state.entries &&
+            table.ledger === state.ledger;
+          if (core.leader === null && !same)
+            violated("I7", `${what}: ${state.appliedEpoch}-${state.appliedSeq} became ${appliedEpoch}-${appliedSeq}`);
+        }
+      }
+      state.epoch = core.epoch;
+      state.appliedEpoch = appliedEpoch;
+      state.appliedSeq = appliedSeq;
+      state.entries = table.entries;
+      state.ledger = table.ledger;
     },
   };
+}
+
+interface Applied {
+  epoch: number;
+  appliedEpoch: number;
+  appliedSeq: number;
+  entries: number;
+  ledger: number;
 }
 
 /** Whether this node could start that task now: the whole of its start check (R9). */
