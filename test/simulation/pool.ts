@@ -6,8 +6,8 @@ import { join } from "node:path";
 import type { SeedResult } from "./seed-result.ts";
 import type { Job, WorkerAnswer, WorkerRequest } from "./serve-seeds.ts";
 
-/** Seeds handed to a worker at a time. */
-const CHUNK = 8;
+/** Seeds handed to a worker at a time: when the clock ends a run, only those under way are waited for. */
+const CHUNK = 1;
 /** After so many seeds a worker is replaced: nothing that one seed leaves behind lasts for ever. */
 const SEEDS_PER_PROCESS_MAX = 800;
 /** Of what a worker wrote to standard error, this much is kept for the report of its end. */
