@@ -7,6 +7,7 @@ reportAtEnd();
 describe("ceiling model, all rules on: no double, not stuck", () => {
   test("the cell restarts twice, a rebalance", () => void assertSound(ceilingModel(ceilingBounds.plain), 30_267));
   test("another tool resets the offset", () => void assertSound(ceilingModel(ceilingBounds.reset), 102_594));
+  test("a late word about a join", () => void assertSound(ceilingModel(ceilingBounds.stalled), 137_036));
   test("a second record with the task id", () => void assertSound(ceilingModel(ceilingBounds.twin), 2_331));
 });
 

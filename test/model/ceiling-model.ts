@@ -4,11 +4,12 @@
  * the task id of the first.
  *
  * Covers: the ceiling that is written ahead, acknowledged before a claim, and never falls (R15a), a partition whose
- * metadata is gone (R15c), suspect offsets below the ceiling that was reported (R15d), task ids that wait for them
- * (R15e), and commits fenced by their generation (R14). The check is truthful.
- * Does not cover: processes that outlive the restart (quarantine: lease-model), the bitmap of final offsets (it only
- * saves checks), `from` (position-model), clean stops, a window of recent ids: an id whose record was committed
- * before the restart is outside the window, and a second run of it is excused.
+ * metadata is gone, what was read at a join and is told only to a later leader (R15c), suspect offsets below the ceiling
+ * that was reported (R15d), task ids that wait for them (R15e), and commits fenced by their generation (R14). The check
+ * is truthful.
+ * Does not cover: handlers that outlive the restart, evicted members, the bitmap of final offsets (start-model), `from`
+ * (position-model), clean stops, a window of recent ids: an id whose record was committed before the restart is outside
+ * the window, and a second run of it is excused.
  *
  * Violations: *double* = a record or task id runs twice; *stuck* = the partition can never be committed to its end.
  *
@@ -30,6 +31,8 @@ export const ceilingRules = [
   "r15CeilingCoversW",
   "r15LogEndWithoutMetadata",
   "r15NothingBeforeTheReport",
+  "r15NeverBegunIsReadAnew",
+  "r15WhatWasReadIsShown",
   "r15SuspectsAreDoubtful",
   "r15IdsWaitForSuspects",
 ] as const;
@@ -43,6 +46,8 @@ export interface CeilingBounds {
   readonly resets: number;
   /** 1: there is a record in another partition with the task id of the first. */
   readonly twins: 0 | 1;
+  /** 1: a node reads what is committed, stalls before it reports that, and survives a restart. */
+  readonly stalls: 0 | 1;
 }
 
 const nodes: readonly number[] = [0, 1];
@@ -55,14 +60,26 @@ const topOf = (mask: number): number => (offsets.findLast((offset) => has(mask, 
 /**
  * `ours` = the committed offset carries our metadata. `table` holds what was executed at or above W, `suspectTo` the
  * suspect ceiling, `reported` that the owner told the leader its metadata. A node's `acknowledged` and `lastSent` are
- * ceilings; `sent` is its commit in flight: position + 1, ceiling and generation.
+ * ceilings; `stalled` is the epoch, + 1, in which it read the ceiling
+ * `read`, + 1 (0: nothing was committed), and then did nothing; `sent` is its commit in flight: position + 1, ceiling and generation.
  */
 const ceilingLayout = layout({
   kafka: one("known", "committed", "ceiling", "ours", "generation"),
-  leader: one("watermark", "stored", "table", "unclean", "suspectTo", "reported"),
+  leader: one("watermark", "stored", "table", "unclean", "suspectTo", "reported", "epoch"),
   truth: one("executed", "twice", "twin", "forgotten"),
-  budget: one("restarts", "rebalances", "resets", "twins"),
-  node: many(nodes.length, "generation", "final", "acknowledged", "lastSent", "sent", "sentCeiling", "sentGeneration"),
+  budget: one("restarts", "rebalances", "resets", "twins", "stalls"),
+  node: many(
+    nodes.length,
+    "generation",
+    "final",
+    "acknowledged",
+    "lastSent",
+    "sent",
+    "sentCeiling",
+    "sentGeneration",
+    "stalled",
+    "read",
+  ),
 });
 type State = StateOf<typeof ceilingLayout>;
 
@@ -82,8 +99,9 @@ export function ceilingModel(bounds: CeilingBounds, rules: Rules = rulesOn(ceili
       faultMoves(turn);
       twinMoves(turn);
       for (const i of nodes) {
+        stallMoves(turn, i);
         joinMoves(turn, i);
-        if (isOwner(from, i)) {
+        if (isOwner(from, i) && !from.node(i).stalled) {
           claimMoves(turn, i);
           sendMoves(turn, i);
         }
@@ -103,21 +121,27 @@ function faultMoves({ from, moves }: Turn): void {
   if (leader.watermark > leader.stored) {
     moves.step("the leader writes W to /watermarks", (to) => void (to.leader.stored = leader.watermark));
   }
+  const restart = (to: State, survivor?: number): void => {
+    to.budget.restarts--;
+    if (survivor === undefined || !isOwner(from, survivor)) to.kafka.generation++;
+    const { stored, epoch } = leader;
+    to.leader.clear();
+    Object.assign(to.leader, { stored, watermark: stored, unclean: 1, epoch: epoch + 1 });
+    for (const i of nodes) {
+      if (i === survivor) continue;
+      const { sent, sentCeiling, sentGeneration } = from.node(i);
+      to.node(i).clear();
+      // What was written to a socket may still arrive; the next join fences it.
+      Object.assign(to.node(i), { sent, sentCeiling, sentGeneration });
+    }
+    if (kafka.committed > 0 || truth.twin) to.truth.forgotten = 1;
+  };
   if (budget.restarts) {
-    moves.fault("every process dies, the cell starts again", (to) => {
-      to.budget.restarts--;
-      to.kafka.generation++;
-      const { stored } = leader;
-      to.leader.clear();
-      Object.assign(to.leader, { stored, watermark: stored, unclean: 1 });
-      for (const i of nodes) {
-        const { sent, sentCeiling, sentGeneration } = from.node(i);
-        to.node(i).clear();
-        // What was written to a socket may still arrive; the next join fences it.
-        Object.assign(to.node(i), { sent, sentCeiling, sentGeneration });
-      }
-      if (kafka.committed > 0 || truth.twin) to.truth.forgotten = 1;
-    });
+    moves.fault("every process dies, the cell starts again", (to) => restart(to));
+    for (const i of nodes) {
+      if (!from.node(i).stalled) continue;
+      moves.fault(`every process but n${i} dies, the cell starts again`, (to) => restart(to, i));
+    }
   }
   if (budget.resets && kafka.known) {
     moves.fault("the group is empty, another tool commits 0", (to) => {
@@ -128,11 +152,41 @@ function faultMoves({ from, moves }: Turn): void {
   }
 }
 
+/**
+ * R15c: a node that is late with what it read at its join. Nothing committed: that is told only in the epoch of the join.
+ * A ceiling: told later too when a commit in its group generation is accepted, for then nobody joined after it.
+ */
+function stallMoves({ rules, from, moves }: Turn, i: number): void {
+  const { kafka, leader, budget } = from;
+  const { stalled, read, generation } = from.node(i);
+  if (budget.stalls && !stalled && (!kafka.known || kafka.ours)) {
+    const what = kafka.known ? `ceiling ${kafka.ceiling}` : "that nothing is committed";
+    moves.fault(`n${i} joins, reads ${what}, and stalls`, (to) => {
+      to.budget.stalls--;
+      Object.assign(to.node(i), { final: 0, generation: ++to.kafka.generation, stalled: leader.epoch + 1 });
+      to.node(i).read = kafka.known ? kafka.ceiling + 1 : 0;
+      to.node(1 - i).final = 0;
+    });
+  }
+  if (!stalled) return;
+  moves.step(`n${i} joins anew`, (to) => void Object.assign(to.node(i), { generation: 0, stalled: 0, read: 0 }));
+  const inTime = stalled === leader.epoch + 1;
+  const shown = read > 0 && generation === kafka.generation;
+  const ignored = read > 0 ? !rules.r15WhatWasReadIsShown : !rules.r15NeverBegunIsReadAnew;
+  if (leader.reported || !(inTime || shown || ignored)) return;
+  moves.step(
+    `n${i} reports ${read ? `ceiling ${read - 1}, as` : "that nothing was committed when"} it joined`,
+    (to) => {
+      Object.assign(to.leader, { suspectTo: leader.unclean && read ? read - 1 : 0, reported: 1 });
+    },
+  );
+}
+
 /** R15a: the anchor carries a ceiling that is no lower than any before it. R15d: the owner reports what it found. */
 function joinMoves({ rules, from, moves }: Turn, i: number): void {
   const { kafka, leader, budget } = from;
   const vacant = nodes.every((j) => !isOwner(from, j));
-  if (isOwner(from, i) || !(vacant || budget.rebalances)) return;
+  if (from.node(i).stalled || isOwner(from, i) || !(vacant || budget.rebalances)) return;
   const me = from.node(i);
   const ceiling = Math.max(
     kafka.committed,
@@ -229,10 +283,11 @@ function commitMoves({ rules, from, moves }: Turn, i: number): void {
   });
 }
 
-const plain: CeilingBounds = { restarts: 2, rebalances: 1, resets: 0, twins: 0 };
-const reset: CeilingBounds = { restarts: 1, rebalances: 1, resets: 1, twins: 0 };
-const twin: CeilingBounds = { restarts: 1, rebalances: 0, resets: 0, twins: 1 };
-export const ceilingBounds = { plain, reset, twin };
+const plain: CeilingBounds = { restarts: 2, rebalances: 1, resets: 0, twins: 0, stalls: 0 };
+const reset: CeilingBounds = { restarts: 1, rebalances: 1, resets: 1, twins: 0, stalls: 0 };
+const twin: CeilingBounds = { restarts: 1, rebalances: 0, resets: 0, twins: 1, stalls: 0 };
+const stalled: CeilingBounds = { restarts: 1, rebalances: 1, resets: 0, twins: 0, stalls: 1 };
+export const ceilingBounds = { plain, reset, twin, stalled };
 
 export const ceilingAblations: readonly Ablation<CeilingRule, CeilingBounds>[] = [
   ablation("r14CommitsOfTheirGeneration", "refusing commits of an old group generation", plain, "double", 13),
@@ -243,6 +298,30 @@ export const ceilingAblations: readonly Ablation<CeilingRule, CeilingBounds>[] =
   ablation("r15CeilingCoversW", "a ceiling that covers the watermark", reset, "double", 13),
   ablation("r15LogEndWithoutMetadata", "suspecting up to the log end when our metadata is gone", reset, "double", 10),
   ablation("r15NothingBeforeTheReport", "waiting for the report of the ceiling", twin, "double", 6),
+  ablation(
+    "r15NeverBegunIsReadAnew",
+    "reading anew what a former leader was not told",
+    stalled,
+    "double",
+    9,
+    "reads that nothing is committed, and stalls",
+    "GRANTED and executed",
+    "every process but",
+    "reports that nothing was committed",
+    "GRANTED and executed",
+  ),
+  ablation(
+    "r15WhatWasReadIsShown",
+    "a commit that shows that what was read is the newest",
+    stalled,
+    "double",
+    9,
+    "and stalls",
+    "GRANTED and executed",
+    "every process but",
+    "reports ceiling",
+    "GRANTED and executed",
+  ),
   ablation("r15SuspectsAreDoubtful", "taking what lies below the ceiling for doubtful", plain, "double", 7),
   ablation("r15IdsWaitForSuspects", "holding task ids back until the suspects are delivered", twin, "double", 7),
 ];
