@@ -102,7 +102,7 @@ export interface SimulationSettings {
   readonly startAt: "earliest" | "latest" | "committed";
 }
 
-/** Times of the product's options; ms. "short" ones are a fifth of the defaults, so that more happens in a virtual minute. */
+/** Times of the product's options; ms. "short" ones are about a third of the defaults, so that more happens in a virtual minute. */
 export interface TimingSettings {
   readonly sessionMs: number;
   readonly coordinatorTickMs: number;

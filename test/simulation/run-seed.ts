@@ -1,6 +1,7 @@
 /** One seed, from its first draw to its verdict. */
 import { Simulation } from "./simulation.ts";
 import { describeFault, Faults, planFaults } from "./faults.ts";
+import { partitionOf } from "../../src/core/identity.ts";
 import { Violation } from "./history.ts";
 import { checkHistory } from "./history-checker.ts";
 import { checkers } from "./checkers/index.ts";
@@ -20,6 +21,9 @@ export async function prepare(): Promise<void> {
   await loadKeyHash();
   process.on("uncaughtException", (error) => running?.fail(new Violation("crash", error.stack ?? String(error))));
 }
+
+/** What other clients and people do to the group or the log. */
+const MEDDLING: readonly string[] = ["foreign-commit", "offsets-lost", "truncation", "retention", "topic-recreated"];
 
 /** Longest time from the last fault to rest, in quarantines of the cell. */
 const REST_QUARANTINES_MAX = 60;
@@ -119,11 +123,22 @@ function isAtRest(simulation: Simulation): boolean {
     const records = log[partition]!;
     let end = records.length;
     while (end > 0 && records[end - 1]!.isGap) end--;
-    if ((committed[partition] ?? 0) < end) return false;
+    if ((committed[partition] ?? 0) < end && !isStopped(simulation, partition)) return false;
   }
   const leaders = names.filter((name) => nodes.get(name)?.core?.leader?.state.active === true);
   if (leaders.length !== 1) return false;
   return names.every((name) => nodes.get(name)?.core?.member.state.admitted === true);
+}
+
+/** Stopped with an alarm, because somebody moved its offsets or cut its log: a person must say how it goes on (R7). */
+function isStopped({ names, nodes, history }: Simulation, partition: number): boolean {
+  if (!history.events.some((event) => event.type === "fault" && MEDDLING.includes(event.kind))) return false;
+  return names.some((name) =>
+    nodes
+      .get(name)
+      ?.core?.member.state.windows.values()
+      .some((window) => partitionOf(window.pid) === partition && window.stopped !== ""),
+  );
 }
 
 function describe(simulation: Simulation): string {

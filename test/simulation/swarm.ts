@@ -3,31 +3,31 @@ import type { SimulationSettings, TimingSettings } from "./observer.ts";
 import type { Random } from "./random.ts";
 
 const SHORT: TimingSettings = {
-  sessionMs: 1_500,
-  coordinatorTickMs: 100,
-  heartbeatMs: 200,
-  leaseMs: 600,
-  isolationGraceMs: 2_200,
-  quarantineMarginMs: 400,
-  inSyncEvictionMs: 600,
-  checkQuorumMs: 1_200,
-  isolateAfterMs: 3_000,
-  uncleanStartAfterMs: 3_500,
-  syncMaxMs: 500,
-  electionBackoffMs: 100,
-  watermarkPersistMs: 2_000,
-  drainTimeoutMs: 8_000,
-  kafkaSessionMs: 3_000,
-  kafkaRebalanceMs: 4_000,
-  kafkaHeartbeatMs: 500,
-  doubtIntervalMs: 150,
+  sessionMs: 3_000,
+  coordinatorTickMs: 200,
+  heartbeatMs: 400,
+  leaseMs: 1_200,
+  isolationGraceMs: 3_700,
+  quarantineMarginMs: 500,
+  inSyncEvictionMs: 1_200,
+  checkQuorumMs: 2_400,
+  isolateAfterMs: 5_000,
+  uncleanStartAfterMs: 5_500,
+  syncMaxMs: 800,
+  electionBackoffMs: 200,
+  watermarkPersistMs: 4_000,
+  drainTimeoutMs: 12_000,
+  kafkaSessionMs: 5_500,
+  kafkaRebalanceMs: 8_000,
+  kafkaHeartbeatMs: 1_000,
+  doubtIntervalMs: 250,
   commitIntervalMs: 50,
-  checkBackoffMs: 150,
-  handlerTimeoutMs: 4_000,
+  checkBackoffMs: 300,
+  handlerTimeoutMs: 6_000,
   abortGraceMs: 200,
-  checkTimeoutMs: 1_000,
+  checkTimeoutMs: 2_000,
   retryBackoffMs: 50,
-  retryBackoffMaxMs: 1_000,
+  retryBackoffMaxMs: 2_000,
 };
 
 const DEFAULTS: TimingSettings = {
@@ -92,7 +92,7 @@ export const FAULT_KINDS = [
 ] as const;
 
 export function swarmSettings(random: Random): SimulationSettings {
-  const nodes = random.pick([1, 2, 3, 3, 3, 3, 3, 4, 4, 5, 7]);
+  const nodes = random.pick([1, 2, 3, 3, 3, 3, 3, 3, 3, 4, 4, 5, 7]);
   const singleNode = nodes === 1;
   const isShort = random.chance(0.85);
   const timing = isShort ? SHORT : DEFAULTS;
