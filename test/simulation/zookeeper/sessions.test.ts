@@ -163,3 +163,21 @@ test("a wiped ensemble knows no session, and refuses whoever has seen more than 
     expect(world.connect(client.process, 0).heard).toEqual(["handshake"]);
   });
 });
+
+test("what is on its way to the leader when the ensemble is wiped does not reach the new one", () => {
+  inWorld(
+    10,
+    (world) => {
+      const client = withEphemeral(world);
+      const write = world.start(client.process, () => client.connection.create("/b", "", "persistent"));
+      const late = world.open(world.process("late"));
+      world.time.advance(10); // at the server, not at the leader
+      world.zookeeper.wipe();
+      world.time.advance(1_000);
+      expect(write.value).toEqual({ kind: "unknown" });
+      expect(late.heard).toEqual(["ended the connection was reset"]);
+      expect([world.zookeeper.zxid, world.zookeeper.sessionCount]).toEqual([0, 0]);
+    },
+    { latencyMs: [1, 2], forwardMs: [50, 60] },
+  );
+});
