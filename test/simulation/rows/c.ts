@@ -173,7 +173,7 @@ function sleepsInRun(t: Tracker, before: boolean): void {
   t.facts.on(
     "stop",
     (node, why) => {
-      if (why === "block" || before !== (why === "stop-before-handler")) return;
+      if (why === "block" || (before && why !== "stop-before-handler")) return;
       for (const run of t.world.runs.slice(-200)) {
         if (run.pid !== node.processId || run.endedAt !== Infinity || before !== (run.startedAt === Infinity)) continue;
         asleep.set(run.taskId, { node, run: run.number, epoch: run.epoch, stamp: run.stamp });
