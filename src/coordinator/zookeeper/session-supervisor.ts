@@ -103,7 +103,7 @@ export class SessionSupervisor {
   #session: Session | null = null;
   #connections = 0;
   #nextServer: number;
-  #failures = 0; // since the last handshake
+  #failures = 0; // since the last answer: a server may take a connection and drop it again
   #closed = false;
   #lastStepMs = Number.NEGATIVE_INFINITY;
 
@@ -239,7 +239,6 @@ export class SessionSupervisor {
     }
     const resumed = this.#session?.ticket.id === ticket.id;
     if (!resumed) this.#lose(actions);
-    this.#failures = 0;
     this.#session = session;
     this.#phase = {
       name: "live",
@@ -255,6 +254,7 @@ export class SessionSupervisor {
   #onAnswered(connection: number, sentAtMs: number): void {
     const phase = this.#phase;
     if (phase.name !== "live" || phase.connection !== connection || this.#session === null) return;
+    this.#failures = 0;
     this.#session.answeredSentAtMs = Math.max(this.#session.answeredSentAtMs, sentAtMs);
     // Answers come in the order of the requests.
     if (phase.probeSentAtMs !== null && sentAtMs >= phase.probeSentAtMs) phase.probeSentAtMs = null;
@@ -267,8 +267,9 @@ export class SessionSupervisor {
     this.#failures += 1;
     actions.push({ type: "failed", server: phase.server, attempt: this.#failures, reason });
     this.#leave(actions);
-    const rounds = Math.floor(this.#failures / this.#options.serverCount);
-    if (rounds === 0 || phase.name === "live") {
+    const { serverCount } = this.#options;
+    const rounds = Math.floor(this.#failures / serverCount);
+    if (rounds === 0 || (phase.name === "live" && this.#failures <= serverCount)) {
       this.#connect(nowMs, actions);
       return;
     }

@@ -70,6 +70,23 @@ describe("session supervisor", () => {
     expect(step({ type: "time" }, 1_000)).toEqual(["failed 0", "dispose 1", "connect 2 to 1"]);
   });
 
+  test("Z11: servers that take a connection and drop it again are asked less and less often", () => {
+    const { step } = script(1, 1);
+    step({ type: "open" }, 0);
+    const waits: number[] = [];
+    let now = 0;
+    for (let connection = 1; connection <= 4; connection++) {
+      step({ type: "handshake", connection, ticket: ticketOf(connection) }, now);
+      const said = step({ type: "ended", connection, reason: "dropped" }, now);
+      const began = now;
+      while (!said.some((word) => word.startsWith("connect "))) said.push(...step({ type: "time" }, ++now));
+      waits.push(now - began);
+    }
+    expect(waits[0]).toBe(0);
+    expect(waits.slice(1)).toEqual(waits.slice(1).toSorted((a, b) => a - b));
+    expect(waits[3]!).toBeGreaterThan(waits[1]!);
+  });
+
   test("Z3: the deadline counts from the sending of the last answered request, and is final", () => {
     const { step, supervisor } = live();
     expect(supervisor.deadlineMs).toBe(4_000);
