@@ -17,6 +17,7 @@ describe("memory model, all rules on: no double, no loss, not given again, not s
     ["a node is cut off, a crash, an election", memoryBounds.lateAndCrashed, 374_814],
     ["two records of one task id, a commit forwards, a crash, an election", memoryBounds.movedTwins, 286_514],
     ["two records of one task id, another tool commits twice", memoryBounds.movedTwinsTwice, 469_698],
+    ["two records of one task id, no check, one waits for the other", memoryBounds.waiting, 29_835],
     ["two records of one task id, a node is cut off", memoryBounds.lateTwins, 65_969],
   ] as const;
   for (const [title, bounds, states] of proofs) {

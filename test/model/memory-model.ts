@@ -11,7 +11,7 @@
  * the reserved ceiling, dedup epochs and stale batches (position-model), attempts, policies.
  *
  * Violations: *double* = two effects of one task; *loss* = committed past a record that was not executed and that nobody
- * skipped on purpose; *broken* = given again after its *executed* was acknowledged; *stuck* = a record that can never be
+ * skipped on purpose; *broken* = given again after its *executed* was acknowledged, or, without a check, although it waited for a twin that executed; *stuck* = a record that can never be
  * committed though nothing is stopped with an alarm.
  */
 import { workMoves } from "./memory-work.ts";
@@ -27,6 +27,7 @@ import {
   partitionsOf,
   records,
   sameKept,
+  type Shape,
   shapeOf,
 } from "./memory-state.ts";
 import type { Model, ViolationKind } from "./explore.ts";
@@ -36,8 +37,8 @@ export function memoryModel(
   bounds: MemoryBounds,
   rules: Readonly<Record<MemoryRule, boolean>> = rulesOn(memoryRules),
 ): Model<MemoryState> {
-  const { twins, ...budget } = bounds;
-  const shape = shapeOf(twins);
+  const { twins: _twins, unchecked: _unchecked, ...budget } = bounds;
+  const shape = shapeOf(bounds);
   return {
     name: `memory model ${JSON.stringify(bounds)}`,
     layout: memoryLayout,
@@ -56,19 +57,19 @@ export function memoryModel(
       for (const p of partitionsOf(shape)) joinMoves(turn, p);
       for (const i of nodes) if (from.node(i).up) workMoves(turn, i);
     },
-    violation: (state) => violationOf(shape.twins, state),
+    violation: (state) => violationOf(shape, state),
     isSettled: (state) =>
       nodes.every((i) => !state.node(i).up) ||
       partitionsOf(shape).every((p) => state.partition(p).committed === shape.end || state.partition(p).stopped === 1),
   };
 }
 
-function violationOf(twins: boolean, state: MemoryState): ViolationKind | undefined {
-  const shape = shapeOf(twins);
+function violationOf(shape: Shape, state: MemoryState): ViolationKind | undefined {
+  const { twins, unchecked } = shape;
   const total = state.record(0).effects + state.record(1).effects;
   for (const k of records) {
     const { effects, skipped } = state.record(k);
-    if ((twins ? total : effects) > 1) return "double";
+    if ((twins && !unchecked ? total : effects) > 1) return "double";
     const passed = state.partition(shape.partition(k)).committed > shape.offset(k);
     if (passed && !skipped && (twins ? total : effects) === 0) return "loss";
   }
@@ -77,6 +78,7 @@ function violationOf(twins: boolean, state: MemoryState): ViolationKind | undefi
 
 const none: MemoryBounds = {
   twins: false,
+  unchecked: false,
   crashes: 0,
   cuts: 0,
   elections: 0,
@@ -92,7 +94,9 @@ const movedTwinsTwice: MemoryBounds = { ...movedTwins, foreignCommits: 2, crashe
 const late: MemoryBounds = { ...none, cuts: 1, elections: 1, rebalances: 1, lapses: 1 };
 const lateAndCrashed: MemoryBounds = { ...late, crashes: 1 };
 const lateTwins: MemoryBounds = { ...none, twins: true, cuts: 1, rebalances: 1, lapses: 1 };
+const waiting: MemoryBounds = { ...none, twins: true, unchecked: true, rebalances: 2, lapses: 1 };
 export const memoryBounds = {
+  waiting,
   redelivered,
   moved,
   movedTwins,
@@ -125,6 +129,26 @@ export const memoryAblations: readonly Ablation<MemoryRule, MemoryBounds>[] = [
     "n0 has executed r0",
     "n0 reports r0 executed",
     "r0 for n1: granted",
+  ),
+  ablation(
+    "r6WaitedOutcomeIsKept",
+    "the outcome that a duplicate waited for",
+    waiting,
+    "broken",
+    10,
+    "r1 for n1: waits for r0",
+    "the leader hears of the commit",
+    "r1 for n1: adopted",
+  ),
+  ablation(
+    "r13FactsBeforeCommits",
+    "facts that come before the commits of a report",
+    waiting,
+    "broken",
+    9,
+    "r1 for n1: waits for r0",
+    "the leader hears of the commit",
+    "r1 for n1: adopted",
   ),
   ablation(
     "r7WaitsForHeldEntries",

@@ -115,7 +115,12 @@ function foreignMoves({ shape, from, moves }: Turn, p: number): void {
 export function joinMoves(turn: Turn, p: number): void {
   const { rules, shape, from, moves } = turn;
   const { owner, informed, committed, metaFrom, note, stopped, from: first, watermark } = from.partition(p);
-  if (note) {
+  // Facts and commits are in one report, in this order.
+  const factsAreKnown = records.every((k) => {
+    const executed = shape.partition(k) === p && nodes.some((i) => copyOf(from, i, k).remembers === 1);
+    return !executed || shape.offset(k) >= note || from.record(k).status === Status.executed;
+  });
+  if (note && (factsAreKnown || !shape.unchecked || !rules.r13FactsBeforeCommits)) {
     moves.step(`the leader hears of the commit of ${note} in partition ${p}`, (to) => {
       to.partition(p).note = 0;
       if (note >= first && note > watermark) to.partition(p).watermark = note;
@@ -142,6 +147,11 @@ export function joinMoves(turn: Turn, p: number): void {
   }
   moves.step(`${name}${jumps ? ", not ours: from and W are there" : ""}, and is told from and W`, (to) => {
     const partition = to.partition(p);
+    // It may come before the executor's own word: then nobody can say what the twin's question waited for.
+    for (const k of records) {
+      const twin = to.record(1 - k);
+      if (shape.partition(k) === p && shape.offset(k) < committed && !twin.outcome) twin.waited = 0;
+    }
     if (committed > watermark) partition.watermark = committed;
     if (jumps) partition.from = committed;
     passedByW(shape, to, p);

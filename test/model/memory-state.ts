@@ -5,6 +5,7 @@ import { layout, many, one, type StateOf } from "./packed.ts";
 export const memoryRules = [
   "r6CommittedBelowW",
   "r6LeavesWhenWPasses",
+  "r6WaitedOutcomeIsKept",
   "r7WaitsForHeldEntries",
   "r7FromReplicatedFirst",
   "r7AnchorAfterTheAnswer",
@@ -13,12 +14,15 @@ export const memoryRules = [
   "r13ReportedIsRemembered",
   "r13InSyncSetHasW",
   "r13FactEndsAnyEntry",
+  "r13FactsBeforeCommits",
 ] as const;
 export type MemoryRule = (typeof memoryRules)[number];
 
 export interface MemoryBounds {
   /** Two records of one task id in two partitions; else two tasks in one partition. */
   readonly twins: boolean;
+  /** No check and `onUnknown: execute`: only a duplicate that waited for the other record must not run. */
+  readonly unchecked: boolean;
   readonly crashes: number;
   /** A node loses leader, coordinator and partitions for a while. */
   readonly cuts: number;
@@ -39,21 +43,24 @@ export const records: readonly number[] = [0, 1];
 
 export interface Shape {
   readonly twins: boolean;
+  readonly unchecked: boolean;
   /** The log end of each partition. */
   readonly end: number;
   partition(k: number): number;
   offset(k: number): number;
 }
 
-const twinShape: Shape = { twins: true, end: 1, partition: (k) => k, offset: () => 0 };
-const pairShape: Shape = { twins: false, end: 2, partition: () => 0, offset: (k) => k };
-export const shapeOf = (twins: boolean): Shape => (twins ? twinShape : pairShape);
+export const shapeOf = ({ twins, unchecked }: MemoryBounds): Shape =>
+  twins
+    ? { twins, unchecked, end: 1, partition: (k) => k, offset: () => 0 }
+    : { twins, unchecked, end: 2, partition: () => 0, offset: (k) => k };
 export const partitionsOf = (shape: Shape): readonly number[] => (shape.twins ? [0, 1] : [0]);
 
 /**
  * `kept...` is what the in-sync set has of the leader's state. Partition: `owner` is node + 1, `informed` that it heard
  * `from` and W, `metaFrom` the from + 1 in the commit's metadata (0: not ours), `note` an acknowledged commit that the
- * leader has not heard of. Record: `acknowledged` that its *executed* is. A copy is one node's of one record.
+ * leader has not heard of. Record: `acknowledged` that its *executed* is, `waited` that its question waits for its
+ * twin, `outcome` that the twin executed meanwhile (the leader's own memory of both). A copy is one node's of one record.
  */
 export const memoryLayout = layout({
   world: one("bit", "givenAgain"),
@@ -77,6 +84,8 @@ export const memoryLayout = layout({
     "effects",
     "skipped",
     "acknowledged",
+    "waited",
+    "outcome",
     "status",
     "holder",
     "dirty",
@@ -138,7 +147,7 @@ export function restoreAll(to: MemoryState): void {
   }
   for (const k of records) {
     const { keptStatus, keptHolder, keptDirty } = to.record(k);
-    Object.assign(to.record(k), { status: keptStatus, holder: keptHolder, dirty: keptDirty });
+    Object.assign(to.record(k), { status: keptStatus, holder: keptHolder, dirty: keptDirty, waited: 0, outcome: 0 });
   }
 }
 

@@ -57,6 +57,7 @@ function memoryMoves({ rules, shape, from, moves }: Turn, i: number, k: number):
   moves.step(`n${i} reports r${k} executed`, (to) => {
     const ends = rules.r6LeavesWhenWPasses ? Status.executed : Status.absent;
     Object.assign(to.record(k), { status: ends, holder: 0, dirty: 0 });
+    wakeTwin(to, k);
     if (!rules.r6LeavesWhenWPasses || !rules.r13ReportedIsRemembered) copyOf(to, i, k).remembers = 0;
   });
 }
@@ -95,7 +96,8 @@ function deliveredMoves(turn: Turn, i: number, k: number): void {
   if (phase === Phase.adopted) {
     const { effects } = from.record(k);
     const all = shape.twins ? from.record(0).effects + from.record(1).effects : effects;
-    if (all === 0) become(`checks r${k}: not executed`, Phase.granted);
+    if (shape.unchecked) become(`has no check for r${k}, policy execute`, Phase.granted);
+    else if (all === 0) become(`checks r${k}: not executed`, Phase.granted);
     else finish(turn, i, k, `n${i} checks r${k}: executed -> drops`);
   }
 }
@@ -131,6 +133,13 @@ function settleMoves(turn: Turn, i: number, k: number): void {
     if (other.status === Status.executed) {
       return finish(turn, i, k, `leader, r${k} for n${i}: r${o} has its id and executed -> drops`);
     }
+    if (from.record(k).outcome && rules.r6WaitedOutcomeIsKept) {
+      return finish(turn, i, k, `leader, r${k} for n${i}: r${o}, for which it waited, executed -> drops`);
+    }
+    if (shape.unchecked && other.status === Status.held && !from.record(k).waited) {
+      turn.moves.step(`leader, r${k} for n${i}: waits for r${o}`, (to) => void (to.record(k).waited = 1));
+      return;
+    }
     const moved = from.partition(shape.partition(o)).owner !== other.holder;
     if (other.status === Status.held) return releaseMoves(turn, o, moved);
   }
@@ -138,10 +147,17 @@ function settleMoves(turn: Turn, i: number, k: number): void {
   give(turn, i, k, dirty === 1 || (shape.twins && status === Status.absent && from.world.bit === 1));
 }
 
+/** The other record's question waited for this outcome. */
+function wakeTwin(to: MemoryState, k: number): void {
+  if (to.record(1 - k).waited) to.record(1 - k).outcome = 1;
+}
+
 /** What was given is replicated before it is told. */
 function give({ shape, from, moves }: Turn, i: number, k: number, adopts: boolean): void {
   moves.step(`leader, r${k} for n${i}: ${adopts ? "adopted" : "granted"}`, (to) => {
     if (from.record(k).acknowledged) to.world.givenAgain = 1;
+    const { waited } = from.record(k);
+    if (waited && from.record(1 - k).effects && from.record(1 - k).status !== Status.held) to.world.givenAgain = 1;
     Object.assign(to.record(k), { status: Status.held, holder: i + 1, dirty: adopts ? 1 : 0 });
     if (shape.twins) {
       to.world.bit = 1;
@@ -165,7 +181,12 @@ export function releaseMoves({ shape, from, moves }: Turn, k: number, mayRevoke:
     return;
   }
   if (phase === Phase.executing) return;
-  if (remembers) return become(`n${j} is asked for r${k}: executed`, Status.executed, 0);
+  if (remembers) {
+    return moves.step(`n${j} is asked for r${k}: executed`, (to) => {
+      Object.assign(to.record(k), { status: Status.executed, holder: 0, dirty: 0 });
+      wakeTwin(to, k);
+    });
+  }
   if (!mayRevoke) return;
   moves.step(`n${j} is asked for r${k} and refuses it: free`, (to) => {
     Object.assign(to.record(k), { status: Status.free, holder: 0, dirty });
