@@ -1,7 +1,7 @@
 /** Part D: messages of an old epoch in a new one. What an old connection still carried when its node let it go counts as late. */
 import { State } from "../../../src/core/member/window.ts";
 import { Phase, type Delta } from "../../../src/core/messages.ts";
-import type { PartitionId } from "../../../src/core/identity.ts";
+import { partitionOf, type PartitionId } from "../../../src/core/identity.ts";
 import { openTasks, wasChecked, type Task } from "./lookups.ts";
 import type { NodeFacts } from "./records.ts";
 import { both, ranOnce, unchecked, type Judge, type Row, type Tracker } from "./tracker.ts";
@@ -72,8 +72,10 @@ function verdict(t: Tracker, of: "granted" | "doubtful"): void {
     (_node, flight) => {
       const offset = flight[of];
       if (offset < 0) return;
-      const next: Judge = (story) => story.starts.length > 0 && after(flight.epoch)(story) && unchecked(story);
-      t.follow(flight.pid, offset, next);
+      const ran = t.world.runsByTask.has(t.world.taskIdOf(partitionOf(flight.pid), offset));
+      const needed: Judge = ran && of === "doubtful" ? () => true : unchecked;
+      const next: Judge = (story) => story.endEpoch > flight.epoch && after(flight.epoch)(story);
+      t.follow(flight.pid, offset, both(next, needed));
     },
     t,
   );

@@ -420,19 +420,18 @@ function staleBatchesOf({ node }: NodeFacts): number {
   return running?.status()?.edges?.["staleBatches"] ?? 0;
 }
 
-/** Records of an ownership that is over are thrown away, and what is read under the next one is executed. */
+/** Records of an ownership that is over are thrown away, and the node goes on with what it reads under the present one. */
 function stalePrefetch(t: Tracker): void {
-  t.facts.on(
-    "assigned",
-    (node) => {
+  const seen = new Map<NodeFacts, number>();
+  const look = (node: NodeFacts): void => {
+    const stale = staleBatchesOf(node);
+    if (stale > (seen.get(node) ?? 0)) {
       const { delivered } = node.core.ctx.counters;
-      t.until(1_000, () => {
-        if (!node.runs) return false;
-        return staleBatchesOf(node) > 0 && node.core.ctx.counters.delivered > delivered ? true : null;
-      });
-    },
-    t,
-  );
+      t.until(RECOVERY_MS, () => (node.core.ctx.counters.delivered > delivered ? true : node.alive ? null : false));
+    }
+    seen.set(node, stale);
+  };
+  t.facts.on("revoked", look, t); // what came late under the assignment that ends now
   t.facts.on(
     "event",
     (node, event) => {
