@@ -144,6 +144,7 @@ export class Bench implements World {
       mayAct: () => true,
       gone: new Set(),
       inSync: this.inSync,
+      lastSet: this.inSync,
       required: () => this.inSync,
       released: 0,
       seq: 0,

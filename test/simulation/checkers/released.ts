@@ -43,6 +43,8 @@ export class Released {
   epoch = 0;
   readonly #once = new Once<readonly CoreEffect[]>();
   readonly #lost = new Set<string>(); // incarnation and epoch
+  /** Sets that were written by leaders without a memory: such a one may resign in the very step in which it becomes active. */
+  readonly #forgetful = new Set<string>();
   #leader = "";
   #generation = 1;
   #through = 0;
@@ -53,6 +55,9 @@ export class Released {
     if (!this.#once.first(effects)) return;
     if (this.activated !== null) this.#begin(this.activated);
     this.activated = null;
+    for (const effect of effects)
+      if (effect.type === "write-in-sync" && this.#lost.has(`${node.incarnation}|${effect.epoch}`))
+        this.#forgetful.add(effect.incarnations.toSorted().join());
     const { leader } = node.core!;
     if (leader === null) return;
     const { state } = leader;
@@ -60,7 +65,9 @@ export class Released {
       if (effect.type === "alarm" && effect.code === "filter-window")
         this.#lost.add(`${node.incarnation}|${state.epoch}`);
     if (state.active && state.epoch > this.epoch) {
-      this.activated = { node, epoch: state.epoch, lost: this.#lost.has(`${node.incarnation}|${state.epoch}`) };
+      const lost =
+        this.#lost.has(`${node.incarnation}|${state.epoch}`) || this.#forgetful.has(state.lastSet.toSorted().join());
+      this.activated = { node, epoch: state.epoch, lost };
       this.epoch = state.epoch;
       this.#leader = node.incarnation;
       this.#through = state.released;
