@@ -5,74 +5,29 @@
  *
  * It knows less than the online checkers and excuses a little more, and each excuse names what it stands for. What it cannot see at
  * all: leases (it takes them from the timing settings) and the filter's real content (it counts grants instead).
+ *
+ * Longer than most files: it is to be read alone, from the first event to the verdict.
  */
 import type { HistoryEvent, HistoryEventOf } from "./history.ts";
+import {
+  countRecovered,
+  DRIFT,
+  isOutsideWindow,
+  STOPS,
+  tellRun as tell,
+  type HistoryReport,
+  type HistoryViolation,
+  type Produced,
+  type SeenCheck,
+  type SeenRun,
+} from "./history-report.ts";
 import type { SimulationSettings } from "./observer.ts";
 
-export interface HistoryViolation {
-  readonly invariant: "H1" | "H2" | "H3" | "H4" | "H5" | "H6" | "H7";
-  readonly message: string;
-  readonly at: number;
-}
-
-export interface HistoryReport {
-  readonly violations: readonly HistoryViolation[];
-  /** Records, as in Jepsen's total queue. */
-  readonly produced: number;
-  readonly executed: number; // records whose task had an effect
-  readonly dropped: number; // records without one that a check or a policy decided, or that were set aside
-  readonly lost: number;
-  readonly unexpected: number; // effects of tasks that nobody produced
-  readonly duplicated: number; // effects beyond the first of each task
-  readonly recovered: number; // tasks whose run died or ended unknown, and that had an effect or a decision all the same
-  /** Allowed doubles by their reason. */
-  readonly excused: Readonly<Record<string, number>>;
-  readonly leaders: number;
-  readonly checks: number;
-}
-
-interface SeenRun {
-  readonly number: number;
-  readonly taskId: string;
-  readonly partition: number;
-  readonly offset: number;
-  readonly node: string;
-  readonly pid: number;
-  readonly epoch: number;
-  readonly stamp: number;
-  readonly attempt: number;
-  readonly startedAt: number;
-  endedAt: number;
-  effectAt: number;
-  outcome: HistoryEventOf<"handler-end">["outcome"] | "running";
-  slept: boolean; // its process was stopped past the isolation deadline
-}
-
-interface SeenCheck {
-  readonly taskId: string;
-  readonly record: string;
-  readonly at: number;
-  answer: HistoryEventOf<"check-end">["answer"] | "none";
-  truth: boolean;
-}
-
-interface Produced {
-  readonly taskId: string;
-  readonly offset: number;
-}
-
-/** Alarms that leave a partition to a person. */
-const STOPS = new Set(["position-below-from", "out-of-range", "truncated", "commit-fatal", "takeover-refused"]);
-const DRIFT = 0.98; // two clocks, 1 % each
+export type { HistoryReport, HistoryViolation } from "./history-report.ts";
 
 /** @returns what the history shows; violations in the order in which they were found, empty when there is none. */
 export function checkHistory(settings: SimulationSettings, events: readonly HistoryEvent[]): HistoryReport {
   return new HistoryChecker(settings, events).run();
-}
-
-function tell(run: SeenRun): string {
-  const { number, node, pid, partition, offset, epoch, stamp, attempt, startedAt, endedAt, outcome } = run;
-  return `run ${number} (${partition}:${offset} on ${node}, process ${pid}, token ${epoch}-${stamp}, attempt ${attempt}, ${startedAt} to ${endedAt}: ${outcome})`;
 }
 
 class HistoryChecker {
@@ -295,7 +250,8 @@ class HistoryChecker {
       const isCommitted = first.offset < (this.#passed[first.partition] ?? 0);
       if (isCommitted && this.#forgotAt.some((at) => at >= first.startedAt && at <= second.startedAt))
         return "unclean start";
-      if (isCommitted && this.#isOutsideWindow(first, second)) return "filter window";
+      if (isCommitted && isOutsideWindow(this.#settings, this.#runs, this.#byTask.get(first.taskId)!, first, second))
+        return "filter window";
     }
     return this.#excuseDecision(first, second, sameRecord);
   }
@@ -315,27 +271,6 @@ class HistoryChecker {
     if (check?.answer === "not-executed" && check.truth && !checkIsTruthful) return "the check was wrong";
     const knows = check?.answer === "executed" || check?.answer === "not-executed";
     return onUnknown === "execute" && (!hasCheck || !knows) ? "onUnknown is execute" : null;
-  }
-
-  /** A filter keeps at least all but one of its generations; each key that it took was a change of the table, which has a stamp. */
-  #isOutsideWindow(first: SeenRun, second: SeenRun): boolean {
-    const { filterCapacity, filterGenerations } = this.#settings;
-    return this.#changesBetween(first, second) >= Math.max(1, filterGenerations - 1) * filterCapacity * WINDOW_SLACK;
-  }
-
-  #changesBetween(first: SeenRun, second: SeenRun): number {
-    // The filter took the id when the record was first given, which may be long before the run that had the effect.
-    const given = this.#byTask
-      .get(first.taskId)!
-      .find((run) => run.offset === first.offset && run.partition === first.partition)!;
-    const highest = new Map<number, number>();
-    for (const run of this.#runs.values()) highest.set(run.epoch, Math.max(highest.get(run.epoch) ?? 0, run.stamp));
-    let changes = 0;
-    for (const [epoch, stamp] of highest) {
-      if (epoch < given.epoch || epoch > second.epoch) continue;
-      changes += (epoch === second.epoch ? second.stamp : stamp) - (epoch === given.epoch ? given.stamp : 0);
-    }
-    return changes;
   }
 
   #ended(event: HistoryEventOf<"handler-end">): void {
@@ -456,11 +391,10 @@ class HistoryChecker {
     });
     let duplicated = 0;
     for (const runs of this.#effects.values()) duplicated += runs.length - 1;
-    let recovered = 0;
-    for (const [taskId, runs] of this.#byTask) {
-      const broke = runs.some((run) => run.outcome === "died" || run.outcome === "hang-ended");
-      if (broke && (this.#effects.has(taskId) || this.#checkedAs.has(taskId))) recovered++;
-    }
+    const recovered = countRecovered(
+      this.#byTask,
+      (taskId) => this.#effects.has(taskId) || this.#checkedAs.has(taskId),
+    );
     return {
       violations: this.#violations,
       ...counts,
@@ -473,6 +407,3 @@ class HistoryChecker {
     };
   }
 }
-
-/** Keys are counted by stamps of handlers' grants, which are seen only where a handler started: an estimate, so with slack. */
-const WINDOW_SLACK = 0.5;
