@@ -28,7 +28,8 @@ export class Doubles {
   readonly #checks = new Map<number, AskedCheck>();
   readonly #lastCheck = new Map<string, AskedCheck>(); // of a record
   readonly #deliveries = new Map<string, Delivery>(); // of records that name their task
-  readonly #forgotAt: number[] = []; // starts at which the filter began anew
+  /** Starts at which the filter began anew, and below which offset of each partition the cell had finished by then. */
+  readonly #forgot: { readonly at: number; readonly below: number[] }[] = [];
   readonly #replayedAt: number[] = [];
   readonly #gone = new Set<string>(); // incarnations that a leader ever counted as gone
   readonly #incarnations = new Map<number, string>(); // by process
@@ -52,7 +53,8 @@ export class Doubles {
       check.truth = event.truth;
       this.#checks.delete(event.check);
     } else if (event.type === "alarm") {
-      if (event.code === "filter-window") this.#forgotAt.push(event.at);
+      if (event.code === "filter-window")
+        this.#forgot.push({ at: event.at, below: this.#world.committed.map((committed) => committed ?? 0) });
     } else if (event.type === "fault") {
       if (event.kind === "replay") this.#replayedAt.push(event.at);
     } else if (event.type === "process") {
@@ -65,6 +67,7 @@ export class Doubles {
     if (!this.#steps.first(effects)) return;
     const leader = node.core!.leader;
     if (leader !== null && leader.state.gone.size > 0) for (const gone of leader.state.gone) this.#gone.add(gone);
+    for (const effect of effects) if (effect.type === "alarm" && effect.code === "filter-window") this.#restored(node);
     if (event.type !== "delivered" || event.batch.ids === null) return;
     const { pid, offsets, ids } = event.batch;
     for (let i = 0; i < offsets.length; i++) {
@@ -74,6 +77,13 @@ export class Doubles {
       if (known !== undefined) known.lastAt = this.#world.now;
       else this.#deliveries.set(key, { generation: this.#openGeneration(), lastAt: this.#world.now });
     }
+  }
+
+  /** What the coordinator kept of the watermarks counts, too: where the group's offsets were lost besides, it is all there is. */
+  #restored(node: SimulatedNode): void {
+    const below = this.#forgot.at(-1)?.below;
+    for (const { pid, watermark } of node.core!.leader?.state.persisted.values() ?? [])
+      if (below !== undefined) below[partitionOf(pid)] = Math.max(below[partitionOf(pid)] ?? 0, watermark);
   }
 
   #openGeneration(): number {
@@ -109,9 +119,11 @@ export class Doubles {
     if (this.#openGeneration() - delivery.generation >= this.#world.settings.filterGenerations) return "filter window";
     // What an unclean start does not hear of again is what was committed before (R15e).
     const isCommitted = first.offset < (this.#world.committed[first.partition] ?? 0);
-    for (const at of this.#forgotAt)
-      if (isCommitted && at >= first.startedAt && at <= second.startedAt && delivery.lastAt <= at)
-        return "committed before an unclean start";
+    for (const { at, below } of this.#forgot) {
+      if (at < first.startedAt || at > second.startedAt) continue;
+      const wasFinished = first.offset < (below[first.partition] ?? 0);
+      if (wasFinished || (isCommitted && delivery.lastAt <= at)) return "committed before an unclean start";
+    }
     return null;
   }
 
