@@ -119,8 +119,6 @@ class HistoryChecker {
     }
   }
 
-  // --- processes and faults
-
   #process(event: HistoryEventOf<"process">): void {
     const { node, pid, what, at } = event;
     if (what === "started") this.#latestProcess.set(node, pid);
@@ -158,8 +156,6 @@ class HistoryChecker {
   #isPastGuard(start: number, wokeAt: number): boolean {
     return wokeAt - start >= this.#settings.timing.isolationGraceMs * DRIFT;
   }
-
-  // --- runs
 
   #started(event: HistoryEventOf<"handler-start">): void {
     const since = this.#sleeping.get(event.pid);
@@ -281,8 +277,6 @@ class HistoryChecker {
     this.#handlersRunning.get(run.taskId)?.delete(run);
   }
 
-  // --- checks
-
   /** H7: no run of the task is possible any more, and what one left behind has settled. */
   #checkStarted(event: HistoryEventOf<"check-start">): void {
     const { taskId, at } = event;
@@ -312,8 +306,6 @@ class HistoryChecker {
     check.truth = event.truth;
     if (event.answer === "executed") this.#checkedAs.add(check.taskId);
   }
-
-  // --- commits
 
   #committed(event: HistoryEventOf<"committed">): void {
     const { partition, position } = event;
@@ -353,8 +345,6 @@ class HistoryChecker {
     );
   }
 
-  // --- leaders
-
   /** H6: one process an epoch, and epochs rise. */
   #led({ epoch, pid, node, at }: HistoryEventOf<"leads">): void {
     this.#leads++;
@@ -366,8 +356,6 @@ class HistoryChecker {
     this.#leaders.set(epoch, pid);
     this.#highestEpoch = Math.max(this.#highestEpoch, epoch);
   }
-
-  // --- the total queue
 
   #report(): HistoryReport {
     const counts = { produced: 0, executed: 0, dropped: 0, lost: 0 };
