@@ -136,6 +136,18 @@ test("R14: a commit whose outcome is unknown is made again in the same generatio
   expect(window0(member).committed).toBe(0);
 });
 
+test("R14: a task log that answers at once that it does not know is not asked again in the same moment", () => {
+  const member = new OneMember({ settings: { commitIntervalMs: 100 } });
+  member.own({ anchor: false }); // its anchor is urgent
+  const commits = member.all("commit").length;
+  member.commitDone("unknown");
+  for (let ms = 0; ms < 99; ms++) member.tick(1);
+  expect(member.all("commit")).toHaveLength(commits);
+  expect(member.core.member.nextAt(member.now)).toBeLessThanOrEqual(member.now + 1);
+  member.tick(1);
+  expect(member.all("commit")).toHaveLength(commits + 1);
+});
+
 test("R14: the barrier before a join: the commit in flight ends, a last one is made, and only then it is through", () => {
   const member = owning(3, { settings: { concurrency: 2 } });
   member.answerClaim();

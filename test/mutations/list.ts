@@ -788,6 +788,12 @@ export const mutations: readonly Mutation[] = [
       "R14: a commit whose outcome is unknown is made again in the same generation",
     ],
     [
+      "r14-asked-in-a-row",
+      "this.#notBefore = now + ctx.settings.commitIntervalMs;",
+      "",
+      "R14: a task log that answers at once that it does not know is not asked again in the same moment",
+    ],
+    [
       "r14-last-commit",
       'if (this.#barrier && !inFlight.last && outcome === "committed") this.#commit(now, true);',
       "",

@@ -29,6 +29,7 @@ export class Commits {
   #inFlight: InFlight | null = null;
   #next = 1;
   #lastAt = -Infinity;
+  #notBefore = -Infinity; // after one whose outcome is unknown: a log that cannot be reached may say so at once
   #generationOver = false; // a commit was refused: nothing more in this generation (S7)
   #barrier = false;
 
@@ -64,7 +65,7 @@ export class Commits {
   tick(now: number): void {
     if (this.#inFlight !== null || this.#generationOver || this.#barrier || this.#state.group !== "in") return;
     const { commitIntervalMs } = this.#state.ctx.settings;
-    if (now - this.#lastAt < commitIntervalMs && !this.#urgent()) return;
+    if (now < this.#notBefore || (now - this.#lastAt < commitIntervalMs && !this.#urgent())) return;
     this.#commit(now, false);
   }
 
@@ -73,7 +74,7 @@ export class Commits {
     if (this.#inFlight !== null || this.#generationOver || this.#barrier || this.#state.group !== "in") return Infinity;
     for (const window of this.#state.windows.values()) {
       if (worthCommitting(window, this.#state.ctx.settings.uncommittedSpanMax))
-        return this.#lastAt + this.#state.ctx.settings.commitIntervalMs;
+        return Math.max(this.#notBefore, this.#lastAt + this.#state.ctx.settings.commitIntervalMs);
     }
     return Infinity;
   }
@@ -126,7 +127,10 @@ export class Commits {
       if (inFlight.generation === this.#state.generation) this.#generationOver = true;
       ctx.log("info", `commit refused (${reason}): the group rebalances; executed tasks go to the ledger`);
     }
-    if (outcome === "unknown") ctx.counters.commitsUnknown++;
+    if (outcome === "unknown") {
+      ctx.counters.commitsUnknown++;
+      this.#notBefore = now + ctx.settings.commitIntervalMs;
+    }
     for (const sent of inFlight.windows) {
       const window = this.#state.windows.get(sent.pid);
       if (window === undefined || window.ownership !== sent.ownership) continue;
