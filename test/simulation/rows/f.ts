@@ -1,4 +1,4 @@
-/** Part F: the path of a doubt. */
+/** Part F: the path of a doubt. Longer than most files: one short counter a row. */
 import { partitionOf, type PartitionId } from "../../../src/core/identity.ts";
 import { State } from "../../../src/core/member/window.ts";
 import type { DoubtPage } from "../../../src/core/messages.ts";

@@ -1,4 +1,6 @@
 /**
+ * Longer than most files: all that the counters share enters through the two switches over events and effects.
+ *
  * What all coverage counters share: who died, stopped, led and owned, what was under way, and the story of a record since a trigger.
  * Derived from steps and history as they come; where a task stands is read from the cores at the moment of a trigger only.
  */
@@ -10,28 +12,17 @@ import { Phase, Verdict, type PeerMessage, type VerdictsMessage } from "../../..
 import { offsetAt } from "../../../src/core/offsets.ts";
 import type { HistoryEvent, HistoryEventOf } from "../history.ts";
 import type { Observer, Run, SimulatedNode, World } from "../observer.ts";
-import { keep, NodeFacts } from "./records.ts";
-import type { SignalName, Signals } from "./signals.ts";
+import { forget, keep, NodeFacts } from "./records.ts";
+import { SignalHub } from "./signal-hub.ts";
 import { Stories } from "./stories.ts";
-import type { Judge, Poll, Tracker } from "./tracker.ts";
+import type { Judge, Tracker } from "./tracker.ts";
 
 /** How often conditions are looked at, virtual ms. */
 const POLL_MS = 40;
 /** So many doubts at once are a flood. */
 export const FLOOD = 20;
 
-interface Handler {
-  readonly tracker: Tracker;
-  readonly call: (...args: readonly unknown[]) => void;
-}
-
-interface Polled {
-  readonly tracker: Tracker;
-  readonly poll: Poll;
-  readonly end: number;
-}
-
-export class Facts implements Observer {
+export class Facts extends SignalHub implements Observer {
   readonly world: World;
   readonly byIncarnation = new Map<Incarnation, NodeFacts>();
   readonly byProcess = new Map<number, NodeFacts>();
@@ -44,34 +35,22 @@ export class Facts implements Observer {
   /** The highest epoch with an active leader, and who leads it; null once that one is gone. */
   topEpoch = 0;
   leading: NodeFacts | null = null;
-  readonly #handlers = new Map<SignalName, Handler[]>();
   readonly #stories: Stories;
-  #polls: Polled[] = [];
   #nextPoll = 0;
   /** Whose step came last within this event: when it dies now, what it wanted in that step never happens. */
   #stepped: NodeFacts | null = null;
   #step = 0;
 
   constructor(world: World) {
+    super(() => world.now);
     this.world = world;
     this.#stories = new Stories(this);
   }
 
   // --- for trackers
 
-  on<N extends SignalName>(name: N, call: Signals[N], tracker: Tracker): void {
-    const handler = { tracker, call: call as unknown as Handler["call"] };
-    const known = this.#handlers.get(name);
-    if (known === undefined) this.#handlers.set(name, [handler]);
-    else known.push(handler);
-  }
-
   follow(tracker: Tracker, pid: PartitionId, offset: number, judge: Judge): void {
     this.#stories.follow(tracker, partitionOf(pid), offset, judge);
-  }
-
-  until(tracker: Tracker, ms: number, poll: Poll): void {
-    this.#polls.push({ tracker, poll, end: this.world.now + ms });
   }
 
   /** The active leader of the highest epoch, alive, and what it knows. */
@@ -92,27 +71,6 @@ export class Facts implements Observer {
 
   isLasting(kind: string): boolean {
     return (this.lasting.get(kind) ?? 0) > 0;
-  }
-
-  // --- signals
-
-  #emit<N extends SignalName>(name: N, ...args: Parameters<Signals[N]>): void {
-    const handlers = this.#handlers.get(name);
-    if (handlers === undefined) return;
-    let finished = false;
-    for (const { tracker, call } of handlers) {
-      if (tracker.done) finished = true;
-      else call(...args);
-    }
-    if (finished)
-      this.#handlers.set(
-        name,
-        handlers.filter(({ tracker }) => !tracker.done),
-      );
-  }
-
-  #wants(name: SignalName): boolean {
-    return (this.#handlers.get(name)?.length ?? 0) > 0;
   }
 
   // --- steps
@@ -155,20 +113,20 @@ export class Facts implements Observer {
         return;
       case "assigned":
       case "group-left":
-        if (node.windows.size > 0) this.#emit("revoked", node, node.windows);
+        if (node.windows.size > 0) this.emit("revoked", node, node.windows);
         node.windows = new Map(node.core.member.state.windows);
-        if (event.type === "assigned") this.#emit("assigned", node);
-        else this.#emit("leftGroup", node);
+        if (event.type === "assigned") this.emit("assigned", node);
+        else this.emit("leftGroup", node);
         return;
       case "commit-result": {
         const { commit } = node;
         node.commit = null;
         if (event.outcome !== "committed") node.commitFailedAt = this.world.now;
-        if (commit !== null) this.#emit("commitResult", node, commit, event.outcome, event.reason);
+        if (commit !== null) this.emit("commitResult", node, commit, event.outcome, event.reason);
         return;
       }
       default:
-        this.#emit("event", node, event);
+        this.emit("event", node, event);
     }
   }
 
@@ -179,7 +137,7 @@ export class Facts implements Observer {
     for (let i = node.flights.length - 1; i >= 0; i--) {
       if (node.flights[i]!.from !== peer) continue;
       const [flight] = node.flights.splice(i, 1);
-      this.#emit("verdictLost", node, flight!);
+      this.emit("verdictLost", node, flight!);
     }
   }
 
@@ -193,7 +151,7 @@ export class Facts implements Observer {
         forget(teller.told, (told) => told.to === node.incarnation && told.number <= message.number);
         const { claims, doubts, finished, commits } = message;
         if (claims.length + doubts.length + finished.length + commits.length > 0)
-          this.#emit("report", node, teller, message);
+          this.emit("report", node, teller, message);
         return;
       }
       case "verdicts":
@@ -214,7 +172,7 @@ export class Facts implements Observer {
         break;
       default:
     }
-    if (this.#wants("received")) this.#emit("received", node, from, message, effects);
+    if (this.wants("received")) this.emit("received", node, from, message, effects);
   }
 
   #effect(node: NodeFacts, effect: CoreEffect): void {
@@ -226,19 +184,19 @@ export class Facts implements Observer {
         this.#disconnected(node, effect.connection);
         return;
       case "revoke-done":
-        this.#emit("revoked", node, node.windows);
+        this.emit("revoked", node, node.windows);
         node.windows = new Map();
         return;
       case "commit":
         node.commit = effect;
-        this.#emit("commitSent", node, effect);
+        this.emit("commitSent", node, effect);
         return;
       case "role":
         node.role = effect.role;
-        this.#emit("role", node, effect.role);
+        this.emit("role", node, effect.role);
         return;
       case "alarm":
-        this.#emit("alarm", node, effect.code, effect.pid);
+        this.emit("alarm", node, effect.code, effect.pid);
         return;
       default:
     }
@@ -259,7 +217,7 @@ export class Facts implements Observer {
         return;
       }
       case "delta":
-        if (message.delta.rotateTo !== 0) this.#emit("sent", node, to, message);
+        if (message.delta.rotateTo !== 0) this.emit("sent", node, to, message);
         return;
       case "verdicts":
         node.releases++;
@@ -274,11 +232,11 @@ export class Facts implements Observer {
           const { epoch, number } = message;
           const said = { to, epoch, number, pid, offset, status, at: this.world.now, taken: false };
           keep(node.said, said);
-          this.#emit("said", node, said);
+          this.emit("said", node, said);
         }
         return;
       default:
-        this.#emit("sent", node, to, message);
+        this.emit("sent", node, to, message);
     }
   }
 
@@ -305,17 +263,17 @@ export class Facts implements Observer {
       const before = node.leader;
       node.leader = leader;
       node.active = false;
-      if (before !== null) this.#emit("deposed", node, before);
+      if (before !== null) this.emit("deposed", node, before);
       if (leader !== null) {
         node.lastLeader = leader;
         this.leaders.set(leader.state.epoch, node);
-        this.#emit("elected", node, leader);
+        this.emit("elected", node, leader);
       }
     }
     if (core.epoch !== node.epoch) {
       const before = node.epoch;
       node.epoch = core.epoch;
-      this.#emit("epoch", node, before);
+      this.emit("epoch", node, before);
     }
     if (leader !== null && !node.active && leader.state.active) {
       node.active = true;
@@ -323,14 +281,14 @@ export class Facts implements Observer {
         this.topEpoch = leader.state.epoch;
         this.leading = node;
       }
-      this.#emit("active", node, leader);
+      this.emit("active", node, leader);
     }
     const { admitted, doubtCount } = core.member.state;
     if (admitted !== node.admitted) {
       node.admitted = admitted;
-      if (admitted) this.#emit("admitted", node);
+      if (admitted) this.emit("admitted", node);
     }
-    if (doubtCount >= FLOOD && this.#wants("doubtful")) this.#emit("doubtful", node);
+    if (doubtCount >= FLOOD && this.wants("doubtful")) this.emit("doubtful", node);
   }
 
   // --- history
@@ -345,31 +303,31 @@ export class Facts implements Observer {
         return;
       case "heal":
         this.lasting.set(event.kind, Math.max(0, (this.lasting.get(event.kind) ?? 0) - 1));
-        this.#emit("heal", event);
+        this.emit("heal", event);
         return;
       case "handler-start": {
         const { node, pid, at, epoch, stamp, attempt, run, partition, offset, taskId } = event;
         const start = { node, process: pid, at, epoch, stamp, attempt, run };
         this.#stories.started(partition, offset, start);
-        this.#emit("start", start, partition, offset, taskId);
+        this.emit("start", start, partition, offset, taskId);
         return;
       }
       case "handler-end":
-        this.#emit("ended", event);
+        this.emit("ended", event);
         return;
       case "check-start":
         this.#stories.checked(event);
-        this.#emit("checkStarted", event);
+        this.emit("checkStarted", event);
         return;
       case "check-end":
         this.#stories.checkEnded(event);
-        this.#emit("checkEnded", event);
+        this.emit("checkEnded", event);
         return;
       case "set-aside":
         this.#stories.setAside(event);
         return;
       case "committed":
-        this.#emit("committed", event);
+        this.emit("committed", event);
         this.#stories.committed(event);
         return;
       default:
@@ -378,7 +336,7 @@ export class Facts implements Observer {
 
   #fault(event: HistoryEventOf<"fault">): void {
     this.lasting.set(event.kind, (this.lasting.get(event.kind) ?? 0) + 1);
-    this.#emit("fault", event);
+    this.emit("fault", event);
     if (event.kind !== "block" && event.kind !== "stop-before-handler") return;
     const node = this.byName.get(event.node);
     if (node !== undefined) this.#stopped(node, event.kind);
@@ -386,7 +344,7 @@ export class Facts implements Observer {
 
   #process(event: HistoryEventOf<"process">): void {
     if (event.what === "started") {
-      this.#emit("started", event.node, event.pid);
+      this.emit("started", event.node, event.pid);
       return;
     }
     const node = this.byProcess.get(event.pid);
@@ -396,30 +354,27 @@ export class Facts implements Observer {
     if (event.what !== "killed" && event.what !== "exited") return;
     if (event.what === "exited" && node.core.role === "stopped") {
       node.diedAt = event.at;
-      this.#emit("exit", node, event.detail);
+      this.emit("exit", node, event.detail);
       return;
     }
-    if (this.#stepped === node) this.#takeBack(node);
-    this.#emit("death", node);
+    // It died in its step: what it wanted to send then is never sent.
+    if (this.#stepped === node)
+      for (const asker of this.byName.values())
+        forget(asker.flights, (flight) => flight.step === this.#step && flight.from === node.incarnation);
+    this.emit("death", node);
     node.diedAt = event.at;
-  }
-
-  /** It died in its step: what it wanted to send then is never sent. */
-  #takeBack(node: NodeFacts): void {
-    for (const asker of this.byName.values())
-      forget(asker.flights, (flight) => flight.step === this.#step && flight.from === node.incarnation);
   }
 
   #stopped(node: NodeFacts, why: "stop" | "block" | "stop-before-handler"): void {
     node.stoppedAt = this.world.now;
     node.stoppedWhy = why;
-    this.#emit("stop", node, why);
+    this.emit("stop", node, why);
   }
 
   #continued(node: NodeFacts, why: "stop" | "block" | "stop-before-handler"): void {
     const since = node.stoppedAt;
     node.stoppedAt = Infinity;
-    this.#emit("continue", node, since, why);
+    this.emit("continue", node, since, why);
   }
 
   // --- time
@@ -433,16 +388,7 @@ export class Facts implements Observer {
       if (node.stoppedAt !== Infinity && node.stoppedWhy !== "stop" && node.runs && node.stoppedAt < this.world.now)
         this.#continued(node, node.stoppedWhy);
     }
-    if (this.#polls.length > 0) this.#polls = this.#polls.filter((polled) => this.#isOpen(polled));
-  }
-
-  #isOpen({ tracker, poll, end }: Polled): boolean {
-    if (tracker.done) return false;
-    const decided = poll();
-    if (decided === null && this.world.now < end) return true;
-    tracker.polling--;
-    if (decided === true) tracker.hit();
-    return false;
+    this.poll();
   }
 
   /** The state of a task at a node, in its window or kept after a join. */
@@ -450,8 +396,4 @@ export class Facts implements Observer {
     const { state } = node.core.member;
     return state.windows.get(pid)?.stateOf(offset) || state.retained.get(pid)?.get(offset)?.state || State.absent;
   }
-}
-
-function forget<T>(list: T[], is: (item: T) => boolean): void {
-  for (let i = list.length - 1; i >= 0; i--) if (is(list[i]!)) list.splice(i, 1);
 }

@@ -1,4 +1,4 @@
-/** Part M: membership, synchronisation, restart. */
+/** Part M: membership, synchronisation, restart. Longer than most files: one short counter a row. */
 import { nodeIdOf } from "../../../src/core/identity.ts";
 import type { Leader } from "../../../src/core/leader/leader.ts";
 import { State } from "../../../src/core/member/window.ts";

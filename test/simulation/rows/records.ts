@@ -50,6 +50,10 @@ export function keep<T>(list: T[], item: T): void {
   if (list.length > KEPT_MAX) list.shift();
 }
 
+export function forget<T>(list: T[], is: (item: T) => boolean): void {
+  for (let i = list.length - 1; i >= 0; i--) if (is(list[i]!)) list.splice(i, 1);
+}
+
 export class NodeFacts {
   readonly node: SimulatedNode;
   readonly core: NodeCore;
