@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { Lease } from "../../src/core/member/lease.ts";
 import { State } from "../../src/core/member/window.ts";
 import { Verdict } from "../../src/core/messages.ts";
-import { OneMember } from "./one-member.ts";
+import { metadataOf, OneMember } from "./one-member.ts";
 import { listOf, runningCell } from "./support.ts";
 
 /** Owns partition 0; offsets [0, count) are claimed, their verdict outstanding. */
@@ -40,6 +40,17 @@ test("R8: a redelivery of what was executed here is not asked for again", () => 
   member.deliver(0, 2);
   expect(member.stateOf(1)).toBe(State.executed);
   expect(member.reports.flatMap((report) => report.claims).map((claim) => listOf(claim.offsets))).toEqual([[0, 1]]);
+});
+
+test("R13: what was executed here stays executed, though the commit that is read calls it only final", () => {
+  const member = asking(2);
+  member.answerClaim();
+  member.end(1, "success");
+  member.step({ type: "revoked" });
+  if (member.core.member.commits.busy) member.commitDone();
+  member.own({ committed: 0, metadata: metadataOf({ ceiling: 30, finals: Uint8Array.of(0b10) }) });
+  member.deliver(0, 2);
+  expect(member.stateOf(1)).toBe(State.executed);
 });
 
 test("R8: every unstarted copy is discarded at the barrier and asks again when it is redelivered", () => {

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { ended, entryAt, stage } from "./stage.ts";
+import { ended, entryAt, stage, stateAt } from "./stage.ts";
 
 test("F16: a handler fails and is tried again under the same grant; the task is executed when it succeeds, unchecked", () => {
   const cell = stage();
@@ -35,4 +35,19 @@ test("F16: the partition moves between two attempts; the next owner goes on with
   cell.move(0, "other");
   ended(cell, { runs: 2, checks: 0 });
   expect(cell.runs[1]).toMatchObject({ node: "other", attempt: 2 });
+});
+
+test("F16: the dead letter could not be written and the partition moves; the next owner writes it", () => {
+  const cell = stage({ topic: { attemptsMax: 1 } });
+  cell.handler = () => ({ ms: 5, outcome: "failure" });
+  cell.acknowledgeSetAside = false;
+  cell.produce(0);
+  cell.until("refused once", () => stateAt(cell, "owner") === "writing" && cell.runs[0]?.outcome === "failure");
+  cell.advance(100); // between two tries
+  cell.move(0, "other");
+  cell.until("moved", () => cell.node("other").ownerships.has(0));
+  cell.acknowledgeSetAside = true;
+  cell.drain();
+  expect(cell.setAside.map(({ kind }) => kind)).toEqual(["dead"]);
+  cell.until("forgotten", () => cell.node("owner").core.member.state.retained.size === 0, 5_000);
 });

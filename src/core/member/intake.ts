@@ -116,12 +116,13 @@ function takeRecords(state: MemberState, window: PartitionWindow, batch: Deliver
   // Only now, with every record in its slot: what is settled here moves the committable position over what seems a gap.
   for (let i = 0; i < offsets.length; i++) {
     const offset = offsets[i]!;
+    const task = retained?.get(offset);
     if (offset < window.watermark && window.infoKnown) settleBelowWatermark(state, window, offset, now);
-    else if (bitAt(window.readFinals, offset - window.readPosition)) {
+    else if (bitAt(window.readFinals, offset - window.readPosition) && task?.state !== State.executed) {
+      // Who executed it itself keeps the better word: "executed" ends a duplicate, "final" does not (R13).
       settleByBitmap(state, window, offset, now);
       byBitmap.push(offset);
     }
-    const task = retained?.get(offset);
     if (task !== undefined) rejoin(state, window, offset, task, now);
   }
   state.nameFinals(window, byBitmap);

@@ -309,7 +309,10 @@ export class MemberState {
     const kept = this.retained.get(window.pid) ?? new Map<number, Retained>();
     for (let at = window.base; at < window.fetchPosition; at++) {
       const slot = window.slot(at);
-      const state = window.states[slot]!;
+      const aside = window.setAside.get(at) ?? null;
+      // A write that was refused and waits to be tried again is not under way: nobody would try it here any more (R23).
+      const refused = window.states[slot] === State.writing && aside?.retryAt !== Infinity;
+      const state = refused ? State.held : window.states[slot]!;
       const attempts = window.attempts[slot]!;
       const ranUnknown = window.doubts.get(at)?.ranUnknown ?? false;
       if (state === State.absent || (isUnstarted(state) && attempts === 0 && !ranUnknown)) continue;
@@ -324,7 +327,7 @@ export class MemberState {
         payloadHi: window.payloads.length === 0 ? 0 : window.payloads[2 * slot]!,
         payloadLo: window.payloads.length === 0 ? 0 : window.payloads[2 * slot + 1]!,
         ranUnknown,
-        aside: window.setAside.get(at) ?? null,
+        aside,
       });
     }
     if (kept.size > 0) this.retained.set(window.pid, kept);
