@@ -1,6 +1,7 @@
 /** One seed, from its first draw to its verdict. */
 import { Simulation } from "./simulation.ts";
-import { describeFault, Faults, planFaults } from "./faults.ts";
+import { describeFault, planFaults } from "./fault-plan.ts";
+import { Faults } from "./faults.ts";
 import { partitionOf } from "../../src/core/identity.ts";
 import { Violation } from "./history.ts";
 import { checkHistory } from "./history-checker.ts";
@@ -23,7 +24,16 @@ export async function prepare(): Promise<void> {
 }
 
 /** What other clients and people do to the group or the log. */
-const MEDDLING: readonly string[] = ["foreign-commit", "offsets-lost", "truncation", "retention", "topic-recreated"];
+const MEDDLING: readonly string[] = [
+  "foreign-commit",
+  "offsets-lost",
+  "truncation",
+  "retention",
+  "topic-recreated",
+  "fatal-commit",
+  "coordinator-wipe",
+  "replay",
+];
 
 /** Longest time from the last fault to rest, in quarantines of the cell. */
 const REST_QUARANTINES_MAX = 60;

@@ -1,4 +1,5 @@
 /** What a seed decides before anything happens: the size of the cell, its options, and which faults may come (swarm testing). */
+import { AIMED } from "./aimed-faults.ts";
 import type { SimulationSettings, TimingSettings } from "./observer.ts";
 import type { Random } from "./random.ts";
 
@@ -89,7 +90,17 @@ export const FAULT_KINDS = [
   "slow-handlers",
   "foreign-commit",
   "offsets-lost",
+  "stop-before-handler",
+  "stale-commit-accepted",
+  "lost-revocation",
+  "late-batches",
+  "slow-log",
+  "retention",
+  "rolling-restart",
 ] as const;
+
+/** What ends the usual course of a run: each in a small share of the runs only. */
+const RARE_KINDS = ["fatal-commit", "coordinator-wipe", "replay", "parameter-mismatch", "full-restart"] as const;
 
 export function swarmSettings(random: Random): SimulationSettings {
   const nodes = random.pick([1, 2, 3, 3, 3, 3, 3, 3, 3, 4, 4, 5, 7]);
@@ -99,14 +110,16 @@ export function swarmSettings(random: Random): SimulationSettings {
   const hasCheck = random.chance(0.85);
   const smallFilter = random.chance(0.35);
   const share = random.pick([0.2, 0.4, 0.7]);
-  const faults = FAULT_KINDS.filter(() => random.chance(share));
+  const faults: string[] = FAULT_KINDS.filter(() => random.chance(share));
+  faults.push(...RARE_KINDS.filter(() => random.chance(0.06)));
+  faults.push(...[...AIMED.keys()].filter(() => random.chance(0.25)));
   return {
     nodes,
     partitions: random.pick([1, 1, 2, 3, 4, 6, 16]),
     minInSync: singleNode ? 1 : 2,
     singleNode,
     hasCheck,
-    checkIsTruthful: true,
+    checkIsTruthful: !random.chance(0.06),
     onUnknown: random.pick(["execute", "drop", "park"]),
     headerIds: random.pick([0, 0.3, 0.5, 1]),
     duplicateIds: random.pick([0, 0.1, 0.3]),
