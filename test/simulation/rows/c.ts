@@ -154,25 +154,19 @@ function quorumLost(t: Tracker): void {
   );
 }
 
-/** Nodes of the old cluster stop instead of taking the new ensemble for theirs. */
+/** Another ensemble's epochs mean nothing: nobody of the old cluster leads there. */
 function wiped(t: Tracker): void {
   t.facts.on(
     "fault",
     ({ kind }) => {
       if (kind !== "coordinator-wipe") return;
-      const before = [...t.facts.living()];
+      const since = t.world.now;
+      const before = [...t.facts.living()].map((node) => ({ node, leader: node.lastLeader }));
+      const { sessionMs } = t.world.settings.timing;
       t.until(RECOVERY_MS, () => {
-        if (
-          before.some(
-            (node) =>
-              node.alive &&
-              node.active &&
-              node.epoch === t.world.epoch &&
-              t.world.leader?.incarnation === node.incarnation,
-          )
-        )
-          return false;
-        return before.every((node) => !node.active || !node.alive) ? true : null;
+        if (before.some(({ node, leader }) => node.lastLeader !== leader)) return false;
+        if (before.some(({ node }) => node.alive && node.active)) return null;
+        return t.world.now - since > 3 * sessionMs ? true : null;
       });
     },
     t,

@@ -146,7 +146,7 @@ function rotatedAway(t: Tracker): void {
   );
 }
 
-/** Refused in the handshake: never let in while its parameters differ. */
+/** Refused in the handshake: a node with another parameter runs for a while and is never let in. */
 function mismatch(t: Tracker): void {
   t.facts.on(
     "fault",
@@ -155,9 +155,10 @@ function mismatch(t: Tracker): void {
       const since = t.world.now;
       t.until(RECOVERY_MS, () => {
         const node = t.facts.byName.get(name);
-        if (!t.facts.isLasting(kind)) return t.world.now - since > 500;
-        if (node !== undefined && node.startedAt >= since && (node.admitted || node.leaderOf !== "")) return false;
-        return t.world.now - since > 5_000 ? true : null;
+        if (!t.facts.isLasting(kind)) return false;
+        if (node === undefined || node.startedAt < since || !node.alive) return null;
+        if (node.admitted || node.leaderOf !== "") return false;
+        return t.world.now - node.startedAt > t.world.settings.timing.leaseMs ? true : null;
       });
     },
     t,
