@@ -132,6 +132,12 @@ export interface TimingSettings {
 }
 
 export interface Observer {
+  /** Steps in which the core wanted nothing are told for events of these types only; absent: all of them. */
+  readonly quietSteps?: readonly CoreEvent["type"][];
+  /** Of what happens in a process `afterEvent` need not hear: only of the coordinator's, the log's and the workload's doings. */
+  readonly worldOnly?: boolean;
+  /** So far apart are two calls of `afterEvent` at least, in virtual ms. */
+  readonly everyMs?: number;
   /** Every step of every core, after it: white box. */
   onStep?(node: SimulatedNode, event: CoreEvent, effects: readonly CoreEffect[], now: number): void;
   /** What was written into the history. */

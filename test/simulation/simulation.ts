@@ -13,6 +13,7 @@ import type { NodeConfig } from "../../src/config/option-table.ts";
 import type { TaskType } from "../../src/execution/define.ts";
 import { resolveTasks } from "../../src/execution/resolve.ts";
 import type { ProcessState } from "../../src/runtime/process-identity.ts";
+import { Dispatch } from "./dispatch.ts";
 import { withMachine } from "./globals.ts";
 import { Handlers, TOPIC, type Behaviour } from "./handlers.ts";
 import { History, Violation, type FaultKind } from "./history.ts";
@@ -66,7 +67,7 @@ export class Simulation implements World {
   /** Sums over nodes that are gone: their counters go with them. */
   readonly doubts: Record<string, number> = {};
   readonly #observers: readonly Observer[];
-  readonly #stepObservers: readonly Observer[];
+  readonly #dispatch: Dispatch;
   readonly #processes = new Map<number, SimulatedProcess>();
   readonly #withNotes: boolean;
   readonly #tasks: readonly TaskType[];
@@ -98,24 +99,23 @@ export class Simulation implements World {
     this.handlers = new Handlers(this.time, this.history, settings, options.behaviour);
     this.#tasks = resolveTasks([{ name: "simulation", exported: this.handlers.definition() }]);
     this.#observers = options.observers.map((create) => create(this));
-    this.#stepObservers = this.#observers.filter((observer) => observer.onStep !== undefined);
+    this.#dispatch = new Dispatch(this.#observers);
     this.#wire();
   }
 
   #wire(): void {
     const { history, kafka } = this;
-    const listeners = this.#observers.filter((observer) => observer.onHistory !== undefined);
+    const dispatch = this.#dispatch;
     history.onEvent((event) => {
       try {
-        for (const observer of listeners) observer.onHistory!(event);
+        dispatch.history(event);
       } catch (error) {
         this.#failed(error);
       }
     });
-    const eventObservers = this.#observers.filter((observer) => observer.afterEvent !== undefined);
     this.time.onEvent = (process) => {
       try {
-        for (const observer of eventObservers) observer.afterEvent!(process);
+        dispatch.after(process, this.time.now);
       } catch (error) {
         this.#failed(error);
       }
@@ -320,7 +320,7 @@ export class Simulation implements World {
   }
 
   #onStep(node: SimulatedNode, event: CoreEvent, effects: readonly CoreEffect[], now: number): void {
-    for (const effect of effects) this.#tell(node, effect);
+    for (const effect of effects) if (effect.type === "role" || effect.type === "alarm") this.#tell(node, effect);
     const { leader } = node.core!;
     if (leader?.state.active === true && this.#leading.get(node.incarnation) !== leader.state.epoch) {
       this.#leading.set(node.incarnation, leader.state.epoch);
@@ -334,7 +334,7 @@ export class Simulation implements World {
       });
     }
     try {
-      for (const observer of this.#stepObservers) observer.onStep!(node, event, effects, now);
+      this.#dispatch.step(node, event, effects, now);
     } catch (error) {
       this.#failed(error);
     }

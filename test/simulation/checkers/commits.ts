@@ -15,7 +15,7 @@ type Commit = Extract<CoreEffect, { type: "commit" }>;
  */
 export function watermarkFollowsCommits(world: World): Observer {
   const highest: number[] = []; // committed, by partition
-  const watermarks = new Map<string, number>(); // by incarnation, epoch and partition
+  const watermarks = new Map<number, Map<PartitionId, number>>(); // by epoch
   return {
     onHistory(event) {
       if (event.type === "committed")
@@ -24,14 +24,15 @@ export function watermarkFollowsCommits(world: World): Observer {
     onStep(node) {
       const state = node.core!.leader?.state;
       if (state === undefined || !state.active) return;
+      let known = watermarks.get(state.epoch);
+      if (known === undefined) watermarks.set(state.epoch, (known = new Map()));
       for (const [pid, table] of node.core!.replica.table.partitions) {
-        const key = `${state.epoch}|${pid}`;
-        const before = watermarks.get(key) ?? 0;
+        const before = known.get(pid) ?? 0;
         if (table.watermark === before) continue;
         const name = `${node.name} (epoch ${state.epoch}): W of partition ${partitionOf(pid)}`;
         if (table.watermark < before)
           violated("I18", `${name} fell from ${before} to ${table.watermark} at ${world.now}`);
-        watermarks.set(key, table.watermark);
+        known.set(pid, table.watermark);
         const partition = partitionOf(pid);
         const limit = Math.max(highest[partition] ?? 0, world.logStart[partition] ?? 0);
         if (table.watermark > limit)
@@ -67,6 +68,7 @@ export function commitsAreOwned(world: World): Observer {
     }
   };
   return {
+    quietSteps: ["commit-result"],
     onStep(node, event, effects) {
       if (event.type === "commit-result" && event.outcome === "committed") {
         const commit = sent.get(`${node.incarnation}|${event.number}`);

@@ -79,6 +79,8 @@ export function setChanges(id: "I11" | "I13"): (world: World) => Observer {
         violated("I13", `a write of epoch ${write.epoch} was made at ${world.now}, in epoch ${world.epoch}`);
     };
     return {
+      quietSteps: [],
+      worldOnly: true,
       onStep(node, _event, effects) {
         for (const effect of effects) if (effect.type === "write-in-sync") asked(node, effect);
       },

@@ -188,6 +188,7 @@ export function oneOutcomeEach(world: World): Observer {
     else if (effect.type === "write-in-sync") ask(asked, `set of epoch ${effect.epoch}`);
   };
   return {
+    quietSteps: ["results", "commit-result", "check-result", "set-aside-result", "in-sync-written"],
     onStep(node, event, effects) {
       const asked = of(node);
       answered(asked, event);

@@ -103,6 +103,7 @@ export function noOverlap(world: World): Observer {
 export function nothingSkipped(world: World): Observer {
   const positions = new Map<string, number>(); // by incarnation, partition and ownership
   return {
+    quietSteps: ["delivered", "assigned"],
     onStep(node, event) {
       if (event.type !== "delivered" && event.type !== "assigned") return;
       for (const window of node.core!.member.state.windows.values()) {

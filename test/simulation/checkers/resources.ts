@@ -1,14 +1,13 @@
 /** X1-X3: what is bounded stays in its bounds, nothing is left behind at rest, and traffic follows the work. */
 import { partitionOf } from "../../../src/core/identity.ts";
 import type { Observer, World } from "../observer.ts";
-import { isLive, NowAndThen, violated } from "./checker.ts";
+import { isLive, violated } from "./checker.ts";
 
 const WAITERS_MAX = 65_536;
 /** One batch may arrive when the limit is just not reached yet, and then the partition is paused. */
 const BATCH_MAX = 4_096;
 
 export function withinBounds(world: World): Observer {
-  const often = new NowAndThen(500);
   const judge = (name: string, what: string, value: number, max: number): void => {
     if (value > max) violated("X1", `${name}: ${what} is ${value} at ${world.now}, of ${max}`);
   };
@@ -21,8 +20,8 @@ export function withinBounds(world: World): Observer {
       judge(node.name, "handlers started at once", state.running, settings.concurrency);
       if (core.leader !== null) judge(node.name, "deltas kept", core.leader.state.log.length, settings.deltaLogMax);
     },
+    everyMs: 500,
     afterEvent() {
-      if (!often.due(world.now)) return;
       for (const node of world.nodes.values()) {
         if (!isLive(node)) continue;
         const core = node.core!;

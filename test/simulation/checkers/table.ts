@@ -12,10 +12,11 @@ function whenComparing(
   world: World,
   everyMs: number,
   compare: () => void,
-): Required<Pick<Observer, "afterEvent" | "atRest">> {
+): Required<Pick<Observer, "worldOnly" | "afterEvent" | "atRest">> {
   const often = new NowAndThen(everyMs);
   let version = Number.NaN;
   return {
+    worldOnly: true,
     afterEvent(process) {
       if (process !== null) return; // the ensemble works in the world's name
       const changed = version !== world.inSyncVersion;
@@ -122,7 +123,6 @@ function noHash({ parameters, generationsMax, capacity }: RotatingBloomFilter): 
 
 /** What a live node executed above W is known to itself, or to every copy of the table, until W passes it (R13). */
 export function executedIsKnown(world: World): Observer {
-  const often = new NowAndThen(1_000);
   let open: Run[] = [];
   const isKnown = (run: Run): boolean => {
     const node = world.nodes.get(run.node);
@@ -151,8 +151,8 @@ export function executedIsKnown(world: World): Observer {
     onHistory(event) {
       if (event.type === "handler-end" && event.outcome === "success") open.push(world.runs[event.run - 1]!);
     },
+    everyMs: 1_000,
     afterEvent() {
-      if (!often.due(world.now)) return;
       open = open.filter((run) => !passed(run));
       for (const run of open)
         if (!isKnown(run))

@@ -5,7 +5,7 @@ import { State, type PartitionWindow } from "../../../src/core/member/window.ts"
 import { isFinalPhase } from "../../../src/core/table.ts";
 import type { HistoryEvent } from "../history.ts";
 import type { Observer, SimulatedNode, World } from "../observer.ts";
-import { copiesOf, inSyncOf, isLive, keyOf, NowAndThen, violated } from "./checker.ts";
+import { copiesOf, inSyncOf, isLive, keyOf, violated } from "./checker.ts";
 import { zombiesOf } from "./timing.ts";
 
 export type Execute = Extract<CoreEffect, { type: "execute" }>;
@@ -163,6 +163,7 @@ export function oneGrant(world: World): Observer {
       if (known === undefined) records.set(taskId, [{ partition, offset }]);
       else known.push({ partition, offset });
     },
+    quietSteps: [],
     onStep(node, _event, effects) {
       for (const effect of effects) {
         if (effect.type !== "execute") continue;
@@ -205,6 +206,7 @@ export function startsAreGranted(world: World): Observer {
     }
   };
   return {
+    quietSteps: [],
     onStep(node, _event, effects, now) {
       for (const effect of effects) {
         if (effect.type === "check") check(node, effect.pid, effect.offset, effect.epoch, now, "a check");
@@ -223,7 +225,6 @@ export function startsAreGranted(world: World): Observer {
  * its isolation deadline passed is not looked at: it was waited for (R12), and its handler is being aborted.
  */
 export function tableNamesHolders(world: World): Observer {
-  const often = new NowAndThen(1_000);
   const isolated = new Map<string, number>(); // incarnation -> true time at which it was last past its deadline
   const judge = (
     node: SimulatedNode,
@@ -253,8 +254,8 @@ export function tableNamesHolders(world: World): Observer {
     }
   };
   return {
+    everyMs: 1_000,
     afterEvent() {
-      if (!often.due(world.now)) return;
       const copies = copiesOf(world);
       for (const node of world.nodes.values()) {
         if (!isLive(node)) continue;
