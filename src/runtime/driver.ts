@@ -40,8 +40,8 @@ export class Driver {
   #queue: CoreEvent[] = [];
   #head = 0;
   #scheduled = false;
-  /** Events handled since the event loop last came round; null while nothing counts. */
-  #round: { handled: number } | null = null;
+  /** Events handled since this loop last let the event loop come round; it does so after so many of them, however they came. */
+  #handled = 0;
   #stepping = false;
   /** Events since the last one with which the core had its turn. */
   #together = 0;
@@ -90,10 +90,12 @@ export class Driver {
 
   #turn(): void {
     this.#scheduled = false;
-    const round = this.#thisRound();
     while (this.#running && this.#head < this.#queue.length) {
-      // The end of the round goes on with what is left.
-      if (round.handled++ >= EVENTS_PER_TURN_MAX) return;
+      if (this.#handled >= EVENTS_PER_TURN_MAX) {
+        this.#goOnLater();
+        return;
+      }
+      this.#handled++;
       const event = this.#queue[this.#head++];
       assert(event !== undefined);
       if (this.#head === this.#queue.length) {
@@ -101,21 +103,20 @@ export class Driver {
         this.#head = 0;
       }
       this.#together++;
-      const last = this.#head >= this.#queue.length || round.handled >= EVENTS_PER_TURN_MAX;
+      const last = this.#head >= this.#queue.length || this.#handled >= EVENTS_PER_TURN_MAX;
       const more = !last && this.#together < EVENTS_TOGETHER_MAX;
       if (!more) this.#together = 0;
       this.#handle(event, more);
     }
   }
 
-  #thisRound(): { handled: number } {
-    if (this.#round !== null) return this.#round;
-    this.#round = { handled: 0 };
+  /** The sockets and timers have their turn, and then what is left. */
+  #goOnLater(): void {
+    this.#scheduled = true;
     setImmediate(() => {
-      this.#round = null;
-      if (this.#running && this.#head < this.#queue.length) this.#turn();
+      this.#handled = 0;
+      this.#turn();
     });
-    return this.#round;
   }
 
   #handle(event: CoreEvent, more: boolean): void {
