@@ -57,7 +57,8 @@ function isolated(t: Tracker): void {
       const runs = t.world.runs.length;
       t.until(RECOVERY_MS, () => {
         const next = t.facts.activeLeader();
-        if (next === null || next === node) return node.alive && t.facts.isLasting(kind) ? null : false;
+        if (next === null || next === node)
+          return node.alive && (t.facts.isLasting(kind) || !node.active) ? null : false;
         if (next.epoch <= epoch) return null;
         const starts = t.world.runs.slice(runs).filter((run) => run.pid === node.processId && run.epoch === epoch);
         return (
@@ -133,21 +134,27 @@ function followerCut(t: Tracker): void {
   );
 }
 
-/** All pause, and go on in the same epoch. */
+/**
+ * The leader stops at its deadline and nobody takes its place while there is no quorum; after it all go on, in the same epoch or, when
+ * the leader gave its session up, in the next.
+ */
 function quorumLost(t: Tracker): void {
-  let suspended = false;
-  t.facts.on("role", (_node, role) => (suspended ||= role === "suspended"), t);
-  t.facts.on("fault", ({ kind }) => (suspended &&= kind !== "coordinator-quorum"), t);
   t.facts.on(
-    "heal",
+    "fault",
     ({ kind }) => {
-      const leader = t.facts.activeLeader();
-      if (kind !== "coordinator-quorum" || leader === null || !suspended) return;
-      const healedAt = t.world.now;
-      const { epoch } = leader;
+      const node = t.facts.activeLeader();
+      const leader = node?.leader ?? null;
+      if (kind !== "coordinator-quorum" || node === null || leader === null) return;
+      const { epoch } = leader.state;
+      let paused = false;
+      let healedAt = Infinity;
       t.until(RECOVERY_MS, () => {
-        if (t.facts.topEpoch !== epoch || !leader.active) return false;
-        return startedSince(t, healedAt, epoch) ? true : null;
+        if (!node.alive) return false;
+        paused ||= node.leader !== leader || node.node.process.monotonicMs() >= leader.state.deadline;
+        if (t.facts.isLasting(kind)) return t.facts.topEpoch === epoch ? null : false;
+        if (!paused) return false;
+        if (healedAt === Infinity) healedAt = t.world.now;
+        return startedSince(t, healedAt, t.facts.topEpoch) ? true : null;
       });
     },
     t,

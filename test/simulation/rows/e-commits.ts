@@ -126,6 +126,9 @@ export function fatal(t: Tracker): void {
   t.facts.on("revoked", (node) => stopped.delete(node), t);
 }
 
+/** A commit that failed so long before its leader's death belongs to the same trouble. */
+const FAILED_BEFORE_MS = 3_000;
+
 /** Its last commit was not made, the leader died without the fact; nobody runs the task again. */
 export function commitFailedLeaderDown(t: Tracker): void {
   t.facts.on(
@@ -137,7 +140,8 @@ export function commitFailedLeaderDown(t: Tracker): void {
         if (node === victim) continue;
         for (const { pid, offset, state } of openTasks(node.windows)) {
           if (state !== State.executed || entryAt(leader, pid, offset)?.phase === Phase.executed) continue;
-          const failed: Judge = (story) => node.commitFailedAt > story.since - 1_000 && story.endEpoch > story.epoch;
+          const failed: Judge = (story) =>
+            node.commitFailedAt > story.since - FAILED_BEFORE_MS && story.endEpoch > story.epoch;
           t.follow(pid, offset, both(knownDone, failed));
         }
       }
