@@ -52,4 +52,8 @@ const inTheShells: readonly Row[] = [
   },
 ];
 
-export const parts: readonly Row[] = [];
+export const parts: readonly Row[] = [
+  ...inZooKeeper.map((row) => ({ ...row, rule: "ZooKeeper" })),
+  ...inTheFilter.map((row) => ({ ...row, rule: "filter" })),
+  ...inTheShells.map((row) => ({ ...row, rule: "shell" })),
+];
