@@ -1,5 +1,6 @@
 /** Faults of a whole cell, and what operators do to one: restarts, other parameters, a replay. */
 import type { Acts } from "./fault-acts.ts";
+import { quarantineOf } from "./fault-plan.ts";
 import type { FaultField } from "./faults.ts";
 
 /** How often a script looks whether its next part may begin, and how often at most. */
@@ -80,17 +81,39 @@ function parameterMismatch({ simulation, random, name, ms, told, last, keepDown 
 }
 
 export const OF_CELLS: Acts<
-  "power-loss" | "others-die" | "rolling-restart" | "full-restart" | "parameter-mismatch" | "replay"
+  | "power-loss"
+  | "others-die"
+  | "rolling-restart"
+  | "full-restart"
+  | "parameter-mismatch"
+  | "coordinator-wipe"
+  | "replay"
 > = {
   "power-loss": powerLoss,
   "others-die": othersDie,
   "rolling-restart": rollingRestart,
   "full-restart": fullRestart,
   "parameter-mismatch": parameterMismatch,
+  "coordinator-wipe": wipe,
   replay,
 };
 
-const replayed = new WeakMap<FaultField["simulation"], number>();
+/** What begins a new life of the cell comes once in a run. */
+const renewed = new WeakSet<FaultField["simulation"]>();
+
+/**
+ * The ensemble is set up from nothing: nodes of the old cluster do nothing more, and what becomes of the cell is the operator's
+ * decision. The run ends when they had time enough to do something wrong.
+ */
+function wipe({ simulation, told, end }: FaultField): void {
+  const { zookeeper, settings, names } = simulation;
+  const isRegistered = (name: string): boolean => simulation.isAlive(name) && simulation.nodes.get(name)!.core !== null;
+  if (renewed.has(simulation) || !names.every(isRegistered)) return;
+  renewed.add(simulation);
+  told("coordinator-wipe", "");
+  zookeeper.wipe();
+  end(3 * quarantineOf(settings.timing));
+}
 
 /**
  * The operator wants everything again: all nodes are stopped, the dedup epoch is raised, the group's offsets are set back to the
@@ -99,9 +122,9 @@ const replayed = new WeakMap<FaultField["simulation"], number>();
 function replay(field: FaultField): void {
   const { simulation, told, keepDown } = field;
   const { kafka, names } = simulation;
-  if (replayed.has(simulation)) return;
+  if (renewed.has(simulation)) return;
   const hold = (): void => names.forEach((name) => keepDown(name, 60_000));
-  replayed.set(simulation, 1);
+  renewed.add(simulation);
   for (const name of names) simulation.drain(name);
   hold();
   when(

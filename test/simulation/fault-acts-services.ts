@@ -36,34 +36,29 @@ function commitTrouble(field: FaultField, kind: "commit-trouble" | "fatal-commit
   last(kind, "", ms, () => (trouble[which] = 0));
 }
 
-const OF_COORDINATOR: Acts<
-  "coordinator-quorum" | "session-expiry" | "lost-answers" | "stale-reads" | "slow-watches" | "coordinator-wipe"
-> = {
-  "coordinator-quorum": ({ simulation: { zookeeper }, ms, told, last }) => {
-    told("coordinator-quorum", "", `${ms} ms`);
-    zookeeper.setQuorum(false);
-    last("coordinator-quorum", "", ms, () => zookeeper.setQuorum(true));
-  },
-  "session-expiry": ({ simulation: { zookeeper }, name, told }) => {
-    told("session-expiry", name);
-    zookeeper.expireSessionOf(name);
-  },
-  "lost-answers": lostAnswers,
-  "stale-reads": ({ simulation: { zookeeper }, ms, told, last }) => {
-    told("stale-reads", "", `${ms} ms`);
-    zookeeper.staleReads = true;
-    last("stale-reads", "", ms, () => (zookeeper.staleReads = false));
-  },
-  "slow-watches": ({ simulation: { zookeeper, settings }, random, ms, told, last }) => {
-    told("slow-watches", "", `${ms} ms`);
-    zookeeper.watchDelayMs = random.between(50, settings.timing.sessionMs);
-    last("slow-watches", "", ms, () => (zookeeper.watchDelayMs = 0));
-  },
-  "coordinator-wipe": ({ simulation: { zookeeper }, told }) => {
-    told("coordinator-wipe", "");
-    zookeeper.wipe();
-  },
-};
+const OF_COORDINATOR: Acts<"coordinator-quorum" | "session-expiry" | "lost-answers" | "stale-reads" | "slow-watches"> =
+  {
+    "coordinator-quorum": ({ simulation: { zookeeper }, ms, told, last }) => {
+      told("coordinator-quorum", "", `${ms} ms`);
+      zookeeper.setQuorum(false);
+      last("coordinator-quorum", "", ms, () => zookeeper.setQuorum(true));
+    },
+    "session-expiry": ({ simulation: { zookeeper }, name, told }) => {
+      told("session-expiry", name);
+      zookeeper.expireSessionOf(name);
+    },
+    "lost-answers": lostAnswers,
+    "stale-reads": ({ simulation: { zookeeper }, ms, told, last }) => {
+      told("stale-reads", "", `${ms} ms`);
+      zookeeper.staleReads = true;
+      last("stale-reads", "", ms, () => (zookeeper.staleReads = false));
+    },
+    "slow-watches": ({ simulation: { zookeeper, settings }, random, ms, told, last }) => {
+      told("slow-watches", "", `${ms} ms`);
+      zookeeper.watchDelayMs = random.between(50, settings.timing.sessionMs);
+      last("slow-watches", "", ms, () => (zookeeper.watchDelayMs = 0));
+    },
+  };
 
 const OF_LOG: Acts<
   | "move"

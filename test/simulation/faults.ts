@@ -35,6 +35,8 @@ export interface FaultField {
   keepDown(name: string, ms: number): void;
   /** Later, unless the faults have ended. */
   later(ms: number, run: () => void): void;
+  /** Nobody is started any more, and the run ends after so long as it is. */
+  end(ms: number): void;
 }
 
 interface Armed {
@@ -53,6 +55,8 @@ export class Faults {
   readonly #lasting = new Set<() => void>();
   readonly #downUntil = new Map<string, number>();
   #over = false;
+  /** When the run ends as it is; Infinity: it comes to rest. */
+  endsAt = Infinity;
 
   constructor(simulation: Simulation, workload: Workload, plan: readonly PlannedFault[]) {
     this.#simulation = simulation;
@@ -81,7 +85,7 @@ export class Faults {
 
   /** What a service manager does: whoever is gone is started again. */
   #look(): void {
-    if (this.#over) return;
+    if (this.#over || this.endsAt < Infinity) return;
     const { time, names } = this.#simulation;
     for (const name of names) {
       if (this.#simulation.isAlive(name)) continue;
@@ -191,6 +195,7 @@ export class Faults {
       },
       last: (kind, node, ms, undo) => this.#last(kind, node, ms, undo),
       keepDown: (victim, ms) => this.#downUntil.set(victim, simulation.now + ms),
+      end: (ms) => (this.endsAt = simulation.now + ms),
       later: (ms, run) => {
         simulation.time.after(ms, () => {
           if (!this.#over) run();

@@ -49,6 +49,8 @@ class HistoryChecker {
   readonly #passed: number[] = []; // committed by the cell, by partition
   readonly #skipped: number[] = []; // by another client
   readonly #sleeping = new Map<number, number>(); // process -> since
+  /** Who woke last: what it was about to start begins in the same moment (C7). */
+  #woke: { readonly pid: number; readonly since: number; readonly at: number } | null = null;
   readonly #deadProcesses = new Map<number, number>();
   readonly #latestProcess = new Map<string, number>();
   readonly #forgotAt: number[] = [];
@@ -147,6 +149,7 @@ class HistoryChecker {
     const since = this.#sleeping.get(pid);
     if (since === undefined) return;
     this.#sleeping.delete(pid);
+    this.#woke = { pid, since, at };
     for (const run of this.#runs.values())
       if (run.pid === pid && run.endedAt === Infinity && this.#isPastGuard(Math.min(run.startedAt, since), at))
         run.slept = true;
@@ -158,7 +161,9 @@ class HistoryChecker {
   }
 
   #started(event: HistoryEventOf<"handler-start">): void {
-    const since = this.#sleeping.get(event.pid);
+    const woke = this.#woke;
+    const since =
+      this.#sleeping.get(event.pid) ?? (woke?.pid === event.pid && woke.at === event.at ? woke.since : undefined);
     const run: SeenRun = {
       number: event.run,
       taskId: event.taskId,

@@ -68,7 +68,7 @@ export function runSeed(seed: number, options: SeedOptions = {}): SeedResult {
     violation,
     hash: history.hash(),
     virtualMs: simulation.now,
-    faultMs: settings.faultMs,
+    faultMs: Math.min(settings.faultMs, simulation.now),
     tasks: new Set(simulation.runs.map(({ partition, offset }) => `${partition}:${offset}`)).size,
     runs: simulation.runs.length,
     faults: faults.counts,
@@ -103,7 +103,8 @@ function live(simulation: Simulation, workload: Workload, faults: Faults): void 
   const { timing } = settings;
   workload.schedule(simulation);
   for (const name of simulation.names) simulation.start(name);
-  simulation.advance(settings.faultMs);
+  simulation.until(() => simulation.now >= faults.endsAt, settings.faultMs, 500);
+  if (faults.endsAt < Infinity) return;
   faults.heal();
   workload.calm = true;
   simulation.quiet = true;

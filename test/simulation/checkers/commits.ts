@@ -88,6 +88,9 @@ export function commitsAreOwned(world: World): Observer {
   };
 }
 
+/** After these an offset names another task than before. */
+const CLEARING: readonly string[] = ["topic-recreated", "truncation", "replay"];
+
 /**
  * The ceiling: (a) the owner of the group's present generation commits none at or below an offset that was ever granted; (b) nothing starts
  * that lies at or above the ceiling that its node knows to be stored; (c) after an unclean start the suspect ceiling lies above
@@ -143,8 +146,7 @@ export function coldStartIsSafe(world: World): Observer {
   };
   return {
     onHistory(event) {
-      if (event.type === "fault" && (event.kind === "topic-recreated" || event.kind === "truncation"))
-        granted.length = 0;
+      if (event.type === "fault" && CLEARING.includes(event.kind)) granted.length = 0;
     },
     onStep(node, _event, effects) {
       released.onStep(node, effects);
