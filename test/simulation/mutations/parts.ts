@@ -2,10 +2,7 @@
 import type { Row } from "./list.ts";
 
 const recipes = "src/coordinator/zookeeper/recipes.ts";
-const supervisor = "src/coordinator/zookeeper/session-supervisor.ts";
 const presence = "src/coordinator/zookeeper/presence.ts";
-const coordinator = "src/coordinator/zookeeper/zookeeper-coordinator.ts";
-const consumption = "src/runtime/consumption.ts";
 
 const inZooKeeper: readonly Row[] = [
   {

@@ -1,9 +1,7 @@
 /** Seeded bugs in the protocol's rules; see `list.ts`. Rows without a text have the one of `test/mutations/list.ts`. */
 import type { Row } from "./list.ts";
 
-const settle = "src/core/leader/settle.ts";
 const questions = "src/core/leader/questions.ts";
-const state = "src/core/leader/state.ts";
 
 export const rules: readonly Row[] = [
   { id: "r3-lowest", bug: "a grant goes out before the in-sync set has it" },
