@@ -214,9 +214,18 @@ export class OneLeader extends OneCore {
     return this;
   }
 
-  /** A member owns partition 0 from now on, and everybody knows. */
+  /** A member owns partition 0 from now on, has committed its anchor, and everybody knows. */
   own(name: string, more: Partial<PartitionReport> = {}): void {
-    this.report(name, { partitions: [partitionReportOf(more)] });
+    const report = partitionReportOf(more);
+    const marks = this.all("write-watermarks").length;
+    this.report(name, { partitions: [report] });
+    this.acknowledgeAll();
+    if (!report.hadCommit) this.anchor(name, report);
+    if (this.all("write-watermarks").length > marks) this.marked();
+  }
+
+  anchor(name: string, { pid, ownership, generation, position }: PartitionReport): void {
+    this.report(name, { commits: [{ pid, ownership, generation, position }] });
     this.acknowledgeAll();
   }
 

@@ -15,6 +15,8 @@ test("R7: a first start begins at the position: from and W, replicated before th
   expect(infoOf(leader, "m/1")).toBeUndefined();
   leader.acknowledgeAll();
   expect(infoOf(leader, "m/1")).toMatchObject({ from: 40, watermark: 40, stop: "" });
+  leader.anchor("m/1", partitionReportOf({ position: 40 }));
+  leader.marked();
   expect(leader.claim("m/1", claimOf(1, [39, 40]))).toEqual(["refused", "granted"]); // below from nothing is known
 });
 

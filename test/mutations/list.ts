@@ -43,6 +43,7 @@ const commits = "r14-commits.test.ts";
 const cold = "r15-cold-start.test.ts";
 const evicted = "r15-evicted.test.ts";
 const stale = "r15-stale-start.test.ts";
+const recorded = "r15-recorded.test.ts";
 const lease = "r16-r19-lease.test.ts";
 const outcomes = "r20-r24-outcomes.test.ts";
 const tables = "tables.test.ts";
@@ -866,6 +867,74 @@ export const mutations: readonly Mutation[] = [
       'this.confirmed = this.stopped !== "" && !this.#tellsCeiling;',
       "this.confirmed = true;",
       "R15: after an election an owner reports only what a commit has shown to be its own still",
+    ],
+  ]),
+  ...of("member/intake.ts", starts, [
+    [
+      "r13-final-beats-executed",
+      " && task?.state !== State.executed",
+      "",
+      "R13: what was executed here stays executed, though the commit that is read calls it only final",
+    ],
+  ]),
+  ...of("leader/recorded.ts", recorded, [
+    [
+      "r15-given-unrecorded",
+      'if (what.kind !== "verdicts" || what.stamps.length === 0 || this.#known.has(what.pid)) return false;',
+      "if (this.#held.length === 0) return false;",
+      "R15: a partition is recorded at once when its first commit is acknowledged, and nothing in it is given before",
+    ],
+    [
+      "r15-recorded-is-not-sent",
+      "this.#writing = [...this.#due];",
+      "this.#writing = [...this.#due];\n    for (const pid of this.#due) this.#known.add(pid);",
+      "R15: a record whose outcome is unknown is written again, and what waits for it goes on waiting",
+    ],
+    [
+      "r15-recorded-all-or-none",
+      "this.#held = held.filter(({ pid }) => !this.#known.has(pid));\n    return held.filter(({ pid }) => this.#known.has(pid));",
+      "if (this.#due.size > 0) return [];\n    this.#held = [];\n    return held;",
+      "R15: what is given in other partitions does not wait for one that is not recorded",
+    ],
+  ]),
+  ...of("leader/state.ts", recorded, [
+    [
+      "r15-recorded-unbegun",
+      "this.replica.watermarkRows().filter(({ pid }) => this.recorded.names(pid));",
+      "this.replica.watermarkRows();",
+      "R15: a cell that dies before any partition has a commit has recorded none: its start is a first start",
+    ],
+  ]),
+  ...of("leader/leader.ts", recorded, [
+    [
+      "r15-recorded-later",
+      "const isMissing = this.state.recorded.isDue && now >= this.#recordAgainAt;",
+      "const isMissing = false;",
+      "R15: the next leader gives nothing in a partition that the record does not name, until its owner shows a commit",
+    ],
+  ]),
+  ...of("leader/partitions.ts", recorded, [
+    [
+      "r15-lost-silently",
+      "if (table.watermark > table.from || leader.recorded.has(report.pid)) {",
+      "if (table.watermark > table.from) {",
+      "R15: a partition that is recorded and has no commit any more is suspect up to the log's end, also where W never rose",
+    ],
+  ]),
+  ...of("leader/release.ts", recorded, [
+    [
+      "r15-recorded-reconnected",
+      "else if (leader.peers.get(what.peer)?.connection === what.connection) {",
+      "else {",
+      "R15: a verdict for who has reconnected meanwhile is not said when the record is written",
+    ],
+  ]),
+  ...of("leader/suspects.ts", recorded, [
+    [
+      "r15-commit-gone-at-from",
+      "gone = !report.hadCommit || !report.ours || report.position < stored.watermark;",
+      "gone = report.hadCommit ? !report.ours || report.position < stored.watermark : stored.watermark > stored.from;",
+      "R15: the group's offsets are lost and then all nodes, in a cell's first seconds: what ran is checked, not run again",
     ],
   ]),
   ...of("leader/activation.ts", cold, [

@@ -139,6 +139,7 @@ export class Activation {
     if (this.#restored) return;
     this.#restored = true;
     const leader = this.#leader;
+    leader.recorded.read(this.#watermarks.partitions.map(({ pid }) => pid));
     for (const { pid, from, watermark } of this.#watermarks.partitions) {
       const table = leader.replica.table.partition(pid);
       if (table.from < 0) leader.persisted.set(pid, { pid, from, watermark });

@@ -43,6 +43,7 @@ export class Leader {
   #quorumSince: number;
   #watermarksWrittenAt: number;
   #watermarksPending = false;
+  #recordAgainAt = -Infinity;
   #cleanStop: "no" | "writing" | "written" = "no";
   #markAgainAt = Infinity;
   /** Set when this leader must give up: "fenced" by a newer epoch, "resign" to let another take over. */
@@ -333,6 +334,8 @@ export class Leader {
       this.activation.marked(now);
       return;
     }
+    if (outcome === "unknown") this.#recordAgainAt = now + MARK_AGAIN_MS;
+    else for (const held of this.state.recorded.written()) this.state.queue(held);
     this.#watermarksWrittenAt = now;
     if (this.#cleanStop === "writing") this.#cleanStop = "written";
   }
@@ -344,7 +347,8 @@ export class Leader {
   }
 
   #writeWatermarks(clean: boolean): void {
-    const { epoch } = this.state;
+    const { epoch, recorded } = this.state;
+    recorded.writes();
     this.#ctx.emit({ type: "write-watermarks", epoch, clean, partitions: this.state.watermarkRows() });
   }
 
@@ -405,7 +409,10 @@ export class Leader {
 
   #persistWatermarks(now: number): void {
     if (this.#watermarksPending || this.#cleanStop !== "no") return;
-    if (now - this.#watermarksWrittenAt < this.#ctx.settings.watermarkPersistMs) return;
+    const isDue = now - this.#watermarksWrittenAt >= this.#ctx.settings.watermarkPersistMs;
+    // R15c: what is given in a partition that was just begun waits for it.
+    const isMissing = this.state.recorded.isDue && now >= this.#recordAgainAt;
+    if (!isDue && !isMissing) return;
     this.#watermarksPending = true;
     this.#writeWatermarks(false);
   }

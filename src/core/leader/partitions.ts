@@ -33,6 +33,7 @@ export function partitionReported(leader: LeaderState, peer: Peer, report: Parti
   const lost = restoreLost(leader, report, table);
   const stop = table.from < 0 ? begin(leader, report, table) : goOn(leader, peer, report, table, facts, lost);
   if (lost !== null && (stop === null || stop === "")) markSuspects(leader, report, table, lost);
+  if (report.ours && table.from >= 0) leader.recorded.committed(report.pid);
   if (stop === null) return; // answered later, when every held entry has ended
   inform(leader, peer.incarnation, report.pid, report.ownership, stop);
 }
@@ -85,7 +86,7 @@ function goOn(
     return "";
   }
   if (!report.hadCommit) {
-    if (table.watermark > table.from) {
+    if (table.watermark > table.from || leader.recorded.has(report.pid)) {
       leader.ctx.alarm(
         "offsets-lost",
         report.pid,
@@ -210,6 +211,7 @@ export function factsReported(leader: LeaderState, peer: Peer, batch: FactBatch)
 export function commitReported(leader: LeaderState, note: CommitNote): void {
   const table = leader.replica.table.partition(note.pid);
   if (table.from < 0 || note.position < table.from) return;
+  leader.recorded.committed(note.pid);
   leader.raiseWatermark(note.pid, table, note.position);
 }
 

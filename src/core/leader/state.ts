@@ -22,6 +22,7 @@ import type { Replica } from "../replica.ts";
 import { isFinalPhase, type PartitionTable } from "../table.ts";
 import { DeltaBuilder } from "./delta-builder.ts";
 import { HashIndex } from "./hash-index.ts";
+import { Recorded } from "./recorded.ts";
 
 export interface Peer {
   readonly incarnation: Incarnation;
@@ -116,6 +117,7 @@ export class LeaderState {
   uncleanStart = false; // R15: a table was lost, and there may be suspects that are not named yet
   /** `from` and W as the coordinator keeps them, of partitions whose table was lost and whose owner has not reported. */
   readonly persisted = new Map<PartitionId, WatermarkRow>();
+  readonly recorded = new Recorded();
   suspectsNamed = false; // every suspect was asked for: task ids may be granted again (R15e)
   startedClean = false; // the last set is gone, and the last stop was clean
 
@@ -257,7 +259,7 @@ export class LeaderState {
 
   /** What the coordinator is to keep: a partition that nobody reported yet keeps its row. */
   watermarkRows(): WatermarkRow[] {
-    const rows = this.replica.watermarkRows();
+    const rows = this.replica.watermarkRows().filter(({ pid }) => this.recorded.names(pid));
     const known = new Set(rows.map((row) => row.pid));
     for (const row of this.persisted.values()) if (!known.has(row.pid)) rows.push(row);
     return rows;
@@ -309,8 +311,9 @@ export class LeaderState {
     for (const row of this.replica.watermarkRows()) this.queue({ kind: "watermark", row });
   }
 
-  /** Released when the delta of this turn is acknowledged by all who must. */
+  /** Released when the delta of this turn is acknowledged by all who must, and nothing of a partition before it is recorded. */
   queue(what: Pending): void {
+    if (this.recorded.holds(what, ({ peer, connection }) => this.peers.get(peer)?.connection === connection)) return;
     this.pending.push({ seq: this.builder.empty ? this.seq : this.seq + 1, what });
   }
 

@@ -23,7 +23,7 @@ export function restoreLost(leader: LeaderState, report: PartitionReport, table:
     table.restartAt(stored.from);
     table.advance(stored.watermark);
     leader.builder.watermark(report.pid, stored.from, stored.watermark);
-    gone = report.hadCommit ? !report.ours || report.position < stored.watermark : stored.watermark > stored.from;
+    gone = !report.hadCommit || !report.ours || report.position < stored.watermark;
   }
   return {
     clean: leader.startedClean && report.ours && report.position === table.watermark,
