@@ -19,13 +19,18 @@ class Timer {
   readonly #time: VirtualTime;
   readonly #process: SimulatedProcess | null;
   readonly #everyMs: number | null;
-  readonly #run: () => void;
+  /** One for all of its times: an interval makes no closure each time. */
+  readonly #fire: () => void;
 
   constructor(time: VirtualTime, run: () => void, ms: number, repeats: boolean) {
     this.#time = time;
     this.#process = time.current;
-    this.#run = run;
     this.#everyMs = repeats ? Math.max(1, ms) : null;
+    this.#fire = () => {
+      this.#item = null;
+      if (this.#everyMs !== null) this.#arm(this.#everyMs);
+      run();
+    };
     this.#arm(ms);
   }
 
@@ -33,15 +38,7 @@ class Timer {
   #arm(ms: number): void {
     const ownMs = ms > 0 ? Math.max(ms, TIMER_MS_MIN) : ms;
     const trueMs = this.#process === null ? ownMs : ownMs / this.#process.drift;
-    this.#item = this.#time.after(
-      trueMs,
-      () => {
-        this.#item = null;
-        if (this.#everyMs !== null) this.#arm(this.#everyMs);
-        this.#run();
-      },
-      this.#process,
-    );
+    this.#item = this.#time.after(trueMs, this.#fire, this.#process);
   }
 
   clear(): void {
@@ -66,7 +63,7 @@ export function withMachine<T>(machine: Machine, run: () => T): T {
   const start =
     (repeats: boolean) =>
     (callback: (...args: unknown[]) => void, ms = 0, ...args: unknown[]): Timer =>
-      new Timer(time, () => callback(...args), repeats ? ms : Math.max(0, ms), repeats);
+      new Timer(time, args.length === 0 ? callback : () => callback(...args), repeats ? ms : Math.max(0, ms), repeats);
   const clear = (timer: unknown): void => {
     if (timer instanceof Timer) timer.clear();
   };
