@@ -349,6 +349,17 @@ test("R15: suspects outlive the leader that found them", () => {
   expect(ask(leader, 4, "pay-7")).toBe("adopted");
 });
 
+test("R15: a task that is final and has no name has one when its record is asked for, and its duplicates wait no longer", () => {
+  const leader = unclean();
+  for (const offset of [3, 4, 6, 7]) ask(leader, offset);
+  leader.report("m/1", { finished: [{ ...factsOf(Phase.dropped, [9]), hashes: new Uint32Array(0) }] }); // and m/1 dies
+  expect(ask(leader, 10, "pay-7")).toBe("wait"); // it may be 5 or 9
+  expect(ask(leader, 5)).toBe("executed");
+  expect(ask(leader, 9, "pay-8")).toBe("executed");
+  expect(ask(leader, 10, "pay-7")).toBe("granted");
+  expect(ask(leader, 11, "pay-8")).toBe("adoptedMaybe"); // 9 was dropped: nobody knows that it was executed
+});
+
 test("R15: a partition that no table knows is suspect under any leader", () => {
   const leader = new OneLeader({
     inSync: ["m/1"],

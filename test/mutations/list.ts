@@ -929,6 +929,14 @@ export const mutations: readonly Mutation[] = [
       "R15: a verdict for who has reconnected meanwhile is not said when the record is written",
     ],
   ]),
+  ...of("leader/suspects.ts", cold, [
+    [
+      "r15-final-without-name",
+      "if (!unmarked && !isFinal && !isSuspect(table, offset)) return;",
+      "if (!unmarked && !isSuspect(table, offset)) return;",
+      "R15: a task that is final and has no name has one when its record is asked for, and its duplicates wait no longer",
+    ],
+  ]),
   ...of("leader/suspects.ts", recorded, [
     [
       "r15-commit-gone-at-from",

@@ -64,7 +64,10 @@ export function isSuspect(table: PartitionTable, offset: number): boolean {
   return table.isFree(offset) && table.phaseOf(offset) === Phase.executing;
 }
 
-/** R15e: the suspect's record was delivered: its hash enters the entry and B, so that its duplicates find it. */
+/**
+ * R15e: the suspect's record was delivered: its hash enters the entry and B, so that its duplicates find it. So does that of
+ * one that is final without a name: who told that it is may have died before it told which task that is.
+ */
 export function nameSuspect(
   leader: LeaderState,
   pid: PartitionId,
@@ -75,11 +78,17 @@ export function nameSuspect(
 ): void {
   const slot = table.slot(offset);
   const unmarked = isUnmarked(table, leader.facts(pid), offset);
-  if (!unmarked && !isSuspect(table, offset)) return;
+  const phase = table.phaseOf(offset) as Phase;
+  const isFinal = table.has(offset) && isFinalPhase(phase) && isUnnamed(table, offset);
+  if (!unmarked && !isFinal && !isSuspect(table, offset)) return;
   if (!unmarked && table.hashes[2 * slot] === hi && table.hashes[2 * slot + 1] === lo) return;
   leader.replica.filter.testAndAdd(hi, lo);
   const runs = table.unknownRunsOf(offset);
   const attempts = table.attemptsOf(offset);
+  if (isFinal) {
+    leader.change(pid, table, offset, table.holderOf(offset), phase, 0, runs, attempts, hi, lo);
+    return;
+  }
   leader.change(pid, table, offset, "", Phase.executing, FREE_FLAG | DIRTY_FLAG, runs, attempts, hi, lo);
 }
 
