@@ -62,7 +62,9 @@ test(
 test(
   "--shrink leaves fewer faults, tasks and nodes",
   async () => {
-    const { code, out } = await simulate("--seed", "0", "--mutation", "r3-lowest", "--shrink");
+    const { code, out } = await simulate(
+      ...["--seed", "0", "--mutation", "r3-lowest", "--faults", "0", "--tasks", "4", "--shrink"],
+    );
     expect(code).toBe(1);
     const smallest = out.find((line) => line.startsWith("smallest: ")) ?? "";
     expect(smallest).toContain("2 nodes, 1 partitions");

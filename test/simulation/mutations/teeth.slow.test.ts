@@ -1,20 +1,22 @@
 /**
- * The checkers themselves are needed: a seeded bug that one of them finds at a known seed is not found by it when it is left out. Who takes
- * a checker away, or blunts it, fails here.
+ * The checkers themselves are needed: a seeded bug that one of them finds is not found by it, at the same seed, when it is left out. Who
+ * takes a checker away, or blunts it, fails here.
  */
 import { expect, test } from "bun:test";
 import { runJobs } from "../pool.ts";
 import type { SeedOptions } from "../seed-result.ts";
 
-/** A bug, the seed that shows it, and the checker that says so. */
+/** A bug that nearly every seed shows, and the checker that says so. */
 const bites = [
-  { mutation: "r3-lowest", seed: 0, invariant: "I10" },
-  { mutation: "r4-push-first", seed: 0, invariant: "I11" },
-  { mutation: "r3-watermark-waits", seed: 0, invariant: "I17" },
-  { mutation: "r3-lost-acknowledgement", seed: 0, invariant: "V3" },
+  { mutation: "r3-lowest", invariant: "I10" },
+  { mutation: "r4-push-first", invariant: "I11" },
+  { mutation: "r7-watermark-one-more", invariant: "I18" },
+  { mutation: "filter-false-negative", invariant: "I14" },
 ] as const;
 
 const LIMIT_MS = 60_000;
+/** One of the first seeds must do. */
+const SEEDS = 6;
 
 async function foundBy(mutation: string, seed: number, options: SeedOptions): Promise<string> {
   const [outcome] = await runJobs([{ seed, options }], { workers: 1, seedMsMax: LIMIT_MS, twiceEvery: 0, mutation });
@@ -22,11 +24,21 @@ async function foundBy(mutation: string, seed: number, options: SeedOptions): Pr
   return outcome.result.violation?.invariant ?? "nothing";
 }
 
-for (const { mutation, seed, invariant } of bites) {
+/** The first seed at which that checker is the one that finds the bug. */
+async function seedOf(mutation: string, invariant: string): Promise<number> {
+  const said: string[] = [];
+  for (let seed = 0; seed < SEEDS; seed++) {
+    said.push(await foundBy(mutation, seed, {}));
+    if (said.at(-1) === invariant) return seed;
+  }
+  throw new Error(`${invariant} did not find ${mutation}: ${said.join(", ")}`);
+}
+
+for (const { mutation, invariant } of bites) {
   test(
-    `${invariant} finds ${mutation} at seed ${seed}, and only while it looks`,
+    `${invariant} finds ${mutation}, and only while it looks`,
     async () => {
-      expect(await foundBy(mutation, seed, {})).toBe(invariant);
+      const seed = await seedOf(mutation, invariant);
       expect(await foundBy(mutation, seed, { without: [invariant] })).not.toBe(invariant);
     },
     2 * LIMIT_MS,
