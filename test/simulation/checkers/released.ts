@@ -4,7 +4,7 @@
  */
 import type { CoreEffect } from "../../../src/core/effects.ts";
 import type { PartitionId } from "../../../src/core/identity.ts";
-import { PHASE_MASK, type Delta } from "../../../src/core/messages.ts";
+import { PHASE_MASK, type Delta, type WatermarkRow } from "../../../src/core/messages.ts";
 import { offsetAt } from "../../../src/core/offsets.ts";
 import { isFinalPhase } from "../../../src/core/table.ts";
 import type { SimulatedNode } from "../observer.ts";
@@ -31,6 +31,11 @@ export interface Activated {
   readonly epoch: number;
   /** Every member of the last set was gone: the cell knows no more than its logs. */
   readonly lost: boolean;
+  /**
+   * Where it was lost: what the new leader began with, read in that very step (in a later one it holds what it only sent). A partition whose row
+   * goes out in that step's deltas is not among them: it counts from its release.
+   */
+  readonly begun: readonly WatermarkRow[];
 }
 
 export class Released {
@@ -67,7 +72,8 @@ export class Released {
     if (state.active && state.epoch > this.epoch) {
       const lost =
         this.#lost.has(`${node.incarnation}|${state.epoch}`) || this.#forgetful.has(state.lastSet.toSorted().join());
-      this.activated = { node, epoch: state.epoch, lost };
+      const begun = lost ? node.core!.replica.watermarkRows() : [];
+      this.activated = { node, epoch: state.epoch, lost, begun };
       this.epoch = state.epoch;
       this.#leader = node.incarnation;
       this.#through = state.released;
@@ -127,11 +133,13 @@ export class Released {
   }
 
   /** From here on: what the new leader has, where the cell's memory was lost. */
-  #begin({ node, lost }: Activated): void {
+  #begin({ lost, begun }: Activated): void {
     if (!lost) return;
     this.partitions.clear();
     this.hashes.clear();
-    for (const row of node.core!.replica.watermarkRows()) {
+    const sent = new Set(this.#pending.flatMap((delta) => delta.watermarks.map((row) => row.pid)));
+    for (const row of begun) {
+      if (sent.has(row.pid)) continue;
       const partition = this.partition(row.pid);
       partition.from = row.from;
       partition.watermark = row.watermark;
