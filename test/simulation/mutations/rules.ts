@@ -20,6 +20,8 @@ export const rules: readonly Row[] = [
     find: "    this.#appliedSeq = seq;\n",
     replace: "    this.#appliedSeq = seq + 1;\n",
   },
+  { id: "r3-missing-member", bug: "a member without a link holds up no release" },
+  { id: "r3-union", bug: "no union of the old and the new set while a change is under way" },
   { id: "r4-push-first", bug: "the set is written before its members have the merged state" },
   { id: "r6-own-dirty", bug: "an adopted entry is given again without a check" },
   { id: "r6-claim-adopts", bug: "a claim is granted what only an adoption may have" },
@@ -33,6 +35,24 @@ export const rules: readonly Row[] = [
     file: "src/core/replica.ts",
     find: "if (this.#seen[i] !== 0 && (batch.phases[i]! & FRESH_FLAG) !== 0)",
     replace: "if (this.#seen[i] !== 0)",
+  },
+  { id: "r6-final", bug: "a final entry is given again" },
+  { id: "r6-exclusive", bug: "a doubt is given to two askers" },
+  { id: "r6-keeps-dirty", bug: "a release forgets that a run may exist" },
+  {
+    id: "r6-release-deletes",
+    bug: "a release deletes the entry",
+    file: "src/core/leader/state.ts",
+    find: "    if (entry === null || isFinalPhase(entry.phase)) return;\n    const dirty",
+    replace:
+      "    if (entry === null || isFinalPhase(entry.phase)) return;\n    table.meta[table.slot(offset)] = 0;\n    table.entries--;\n    if (table.entries >= 0) return;\n    const dirty",
+  },
+  {
+    id: "r6-gone-is-clean",
+    bug: "what a lost node held is granted, not adopted",
+    file: "src/core/leader/questions.ts",
+    find: "leader.free(pid, table, offset, { dirty: true, unknownRun: true });\n  return true;",
+    replace: "leader.free(pid, table, offset, { dirty: false, unknownRun: true });\n  return true;",
   },
   { id: "r7-lost-offset", bug: "a position that is not ours begins the partition anew below W" },
   {
@@ -53,6 +73,7 @@ export const rules: readonly Row[] = [
   { id: "r9-lease", bug: "the lease is not looked at before a start" },
   { id: "r9-watchdog", bug: "a node without a watchdog starts handlers" },
   { id: "r9-barrier", bug: "handlers start while the group rebalances" },
+  { id: "r10-held", bug: "a grant of a former epoch or lease stays granted" },
   {
     id: "r11-release-from-running",
     bug: '"running" is taken for a release',
@@ -60,6 +81,7 @@ export const rules: readonly Row[] = [
     find: '      case "refused":\n        // Only',
     replace: '      case "refused":\n      case "running":\n        // Only',
   },
+  { id: "chaos-quarantine", rule: "R12", bug: "an unreachable holder counts as gone at once" },
   { id: "r13-kept", bug: "an executed task is forgotten before W has passed it" },
   { id: "r14-positioned", bug: "after a join a partition is read from its beginning" },
   {
