@@ -3,7 +3,7 @@
  * The leader changes it directly; everybody else applies its deltas in order, each once. A sync replaces all of it, a
  * merge (activation) adds to it.
  */
-import { BloomError, estimateParameters, RotatingBloomFilter } from "../../native-ish/bloom.ts";
+import { BloomError, type BloomParameters, estimateParameters, RotatingBloomFilter } from "../../native-ish/bloom.ts";
 import {
   FRESH_FLAG,
   type Delta,
@@ -175,12 +175,23 @@ export class Replica {
   }
 }
 
-function newFilter(settings: FilterSettings): RotatingBloomFilter {
-  const { blocks, k, seed } = estimateParameters({
+/** Sizing searches; a node does it once, however often it begins with an empty filter. */
+const sized = new WeakMap<FilterSettings, BloomParameters>();
+
+function sizeOf(settings: FilterSettings): BloomParameters {
+  const known = sized.get(settings);
+  if (known !== undefined) return known;
+  const made = estimateParameters({
     capacity: settings.capacityPerGeneration,
     falsePositiveRate: settings.falsePositiveRate / settings.generations,
     seed: settings.seed,
   });
+  sized.set(settings, made);
+  return made;
+}
+
+function newFilter(settings: FilterSettings): RotatingBloomFilter {
+  const { blocks, k, seed } = sizeOf(settings);
   return new RotatingBloomFilter({
     blocks,
     k,

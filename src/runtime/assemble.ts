@@ -73,11 +73,17 @@ function topicInput({ task, generation, partitions }: OpenedTopic): Parameters<t
   };
 }
 
+/** Made twice a second: no whole status for it. */
+export function waitsOf(core: NodeCore): ReturnType<RunningCore["waits"]> {
+  return { waitingFor: core.waitingFor, leader: core.leaderKnown?.incarnation ?? "" };
+}
+
 function runCore(settings: CoreSettings, random: () => number, now: number): RunningCore {
   const core = new NodeCore(settings, random, now);
   return {
     step: (event, at, more) => core.step(event, at, more),
     status: (at) => core.status(at),
+    waits: () => waitsOf(core),
     isolationDeadline: () => core.member.isolationDeadline,
   };
 }

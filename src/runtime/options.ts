@@ -26,6 +26,8 @@ export interface OpenedTopic {
 /** The core as the runtime needs it. */
 export interface RunningCore extends DrivenCore {
   status(now: number): CoreStatus;
+  /** The two fields of a status by which a node says what it waits for. */
+  waits(): Pick<CoreStatus, "waitingFor" | "leader">;
   /** When handlers that still run must be aborted, on the clock of `step` (R12): the last lease's end plus the grace. */
   isolationDeadline(): number;
 }

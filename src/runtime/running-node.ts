@@ -187,7 +187,8 @@ export class RunningNode implements AsyncDisposable {
   #tellWait(now: number): void {
     if (now < this.#waitsAt) return;
     this.#waitsAt = now + WAIT_LOOK_MS;
-    const text = this.#waits.look(this.status()?.core.waitingFor ?? "", now);
+    if (this.#core === null || this.#parts === null) return;
+    const text = this.#waits.look(waitText(this.#core.waits(), this.#parts.peers), now);
     if (text !== "") this.#log("info", text, {});
   }
 
@@ -222,7 +223,7 @@ export class RunningNode implements AsyncDisposable {
 }
 
 /** "waiting for a link to the leader a: no link to a: …": with the reason, where the links know one. */
-function waitText({ waitingFor, leader }: CoreStatus, peers: Peers): string {
+function waitText({ waitingFor, leader }: Pick<CoreStatus, "waitingFor" | "leader">, peers: Peers): string {
   if (waitingFor === "") return "";
   const text = waitingFor.startsWith("waiting for ") ? waitingFor : `waiting for ${waitingFor}`;
   const failure = leader === "" ? "" : peers.failureOf(leader);
