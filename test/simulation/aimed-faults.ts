@@ -82,6 +82,7 @@ const OF_LEADERS: Readonly<Record<string, readonly AimedPhase[]>> = {
     kill("actor", 40),
   ),
   "B14 leader dies with a watermark": at("watermark-sent", kill("actor")),
+  "E12 leader dies as a task ends": [{ moment: "ended-well", actorLeads: false, steps: [kill("leader")] }],
   "D3 leader dies, its grant is lost": at(
     "granted-sent",
     { act: "cut-from", target: "actor", second: "subject" },
@@ -182,6 +183,11 @@ const OF_OTHERS: Readonly<Record<string, readonly AimedPhase[]>> = {
     { act: "late-batches", target: "actor", lasts: lasts("session", 0.5, 2) },
     { act: "move", target: "other", after: 0 },
     { act: "move", target: "actor", after: lasts("session", 0.2, 0.6) },
+  ),
+  "F13 a grant is lost on its link": at(
+    "granted-sent",
+    { act: "cut-from", target: "actor", second: "subject", lasts: lasts("lease", 0.02, 0.2) },
+    { act: "drop-links", target: "subject", after: 1 },
   ),
   "E2 moved while granted": at("granted-arrives", { act: "move", target: "other", after: 0 }),
   "E14 moved there and back": at(

@@ -111,10 +111,11 @@ function live(simulation: Simulation, workload: Workload, faults: Faults): void 
   simulation.history.add({ type: "quiet", at: simulation.now });
   const quarantineMs = timing.leaseMs + timing.isolationGraceMs + timing.quarantineMarginMs;
   const limitMs = REST_QUARANTINES_MAX * quarantineMs;
+  const settledAt = simulation.now + settleMs(simulation, faults);
   const rested = simulation.until(
     () => {
       faults.restartDead(); // also who was still draining
-      return isAtRest(simulation);
+      return simulation.now >= settledAt && isAtRest(simulation);
     },
     limitMs,
     200,
@@ -123,6 +124,12 @@ function live(simulation: Simulation, workload: Workload, faults: Faults): void 
   simulation.advance(3 * timing.heartbeatMs + timing.commitIntervalMs);
   simulation.atRest();
   simulation.atEnd();
+}
+
+/** The last faults have an aftermath: a session that ends only now, a commit whose answer never comes. */
+function settleMs({ settings, kafka }: Simulation, { counts }: Faults): number {
+  const unanswered = ["commit-trouble", "cut-log", "cut-all", "slow-log"].some((kind) => (counts[kind] ?? 0) > 0);
+  return Math.max(1.5 * settings.timing.sessionMs, unanswered ? kafka.settings.commitTimeoutMs : 0);
 }
 
 /** Everything that was delivered is committed, one leader votes, and everybody is in its in-sync set. */

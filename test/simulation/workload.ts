@@ -2,6 +2,7 @@
  * What the world asks of the cell: records over time (bursts, duplicates of a task id some ms apart on any partition, gaps), and what
  * handlers and checks do with them. Decided by the seed alone, whatever the cell does.
  */
+import { quarantineOf } from "./fault-plan.ts";
 import type { Behaviour, CheckPlan, RunPlan } from "./handlers.ts";
 import type { Run, SimulationSettings } from "./observer.ts";
 import type { Random } from "./random.ts";
@@ -113,11 +114,11 @@ export class Workload implements Behaviour {
   #surprise(): Pick<RunPlan, "stoppedMs" | "blockMs"> {
     const random = this.#handlers;
     const { faults, timing } = this.#settings;
-    const quarantine = timing.leaseMs + timing.isolationGraceMs + timing.quarantineMarginMs;
-    const stops = faults.includes("stop-before-handler") && random.chance(0.003);
+    const takeover = quarantineOf(timing) + timing.kafkaSessionMs;
+    const stops = faults.includes("stop-before-handler") && random.chance(0.005);
     const blocks = faults.includes("block") && random.chance(0.003);
     return {
-      stoppedMs: stops ? random.below(random.chance(0.7) ? timing.leaseMs : 2 * quarantine) + 1 : 0,
+      stoppedMs: stops ? random.below(random.chance(0.5) ? timing.leaseMs : 2 * takeover) + 1 : 0,
       blockMs: blocks ? random.below(random.chance(0.6) ? timing.leaseMs : timing.sessionMs * 1.5) + 1 : 0,
     };
   }
