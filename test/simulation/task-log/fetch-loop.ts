@@ -45,6 +45,8 @@ export class FetchLoop {
   #generation = -1;
   #request = 0; // what belongs to an older one is void
   #ending = false;
+  /** What is wanted changed while the request was on its way: it does not wait for long at the broker. */
+  #isOutdated = false;
 
   constructor(options: FetchLoopOptions) {
     this.#options = options;
@@ -54,6 +56,7 @@ export class FetchLoop {
   kick(): void {
     if (this.state === "idle") this.#send();
     else if (this.state === "waiting") this.#endWaitSoon();
+    else this.#isOutdated = true;
   }
 
   /** Forgets what is under way. */
@@ -80,6 +83,7 @@ export class FetchLoop {
     }
     if (asked.length === 0) return;
     this.#asked = asked;
+    this.#isOutdated = false;
     this.#generation = this.#options.generation();
     this.state = "sent";
     const request = ++this.#request;
@@ -102,6 +106,7 @@ export class FetchLoop {
     this.state = "waiting";
     this.#ending = false;
     for (const { read } of this.#asked) this.#waitersOf(read)?.add(this.#wake);
+    if (this.#isOutdated) this.#endWaitSoon();
   }
 
   readonly #wake = (): void => {
