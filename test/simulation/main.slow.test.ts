@@ -63,7 +63,15 @@ test(
   "--shrink leaves fewer faults, tasks and nodes",
   async () => {
     const { code, out } = await simulate(
-      ...["--seed", "0", "--mutation", "r3-lowest", "--faults", "0", "--tasks", "4", "--shrink"],
+      "--seed",
+      "0",
+      "--mutation",
+      "r3-lowest",
+      "--tasks",
+      "4",
+      "--faults",
+      "0",
+      "--shrink",
     );
     expect(code).toBe(1);
     const smallest = out.find((line) => line.startsWith("smallest: ")) ?? "";
