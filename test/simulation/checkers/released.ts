@@ -60,10 +60,13 @@ export class Released {
     if (!this.#once.first(effects)) return;
     if (this.activated !== null) this.#begin(this.activated);
     this.activated = null;
-    for (const effect of effects)
-      if (effect.type === "write-in-sync" && this.#lost.has(`${node.incarnation}|${effect.epoch}`))
-        this.#forgetful.add(effect.incarnations.toSorted().join());
     const { leader } = node.core!;
+    // Nor has one that begins with such a set, and writes the next one without ever becoming active.
+    const inherits =
+      leader !== null && !leader.state.active && this.#forgetful.has(leader.state.lastSet.toSorted().join());
+    for (const effect of effects)
+      if (effect.type === "write-in-sync" && (inherits || this.#lost.has(`${node.incarnation}|${effect.epoch}`)))
+        this.#forgetful.add(effect.incarnations.toSorted().join());
     if (leader === null) return;
     const { state } = leader;
     for (const effect of effects)
