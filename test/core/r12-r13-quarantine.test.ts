@@ -151,6 +151,21 @@ test("R13: an executed task is kept until the leader's W has passed it, also whe
   expect(member.core.member.state.retained.size).toBe(0);
 });
 
+test("R13: what W has passed by another owner's commit is not kept when the partition moves away", () => {
+  const member = new OneMember();
+  member.own();
+  member.deliver(0, 3);
+  member.answerClaim();
+  for (const offset of [0, 1]) member.end(offset, "success");
+  member.tick(200);
+  member.commitDone("unknown"); // it was applied, and the next owner has read it
+  member.say({ kind: "watermarks", epoch: 1, rows: [{ pid: 0, from: 0, watermark: 2 }] });
+  member.step({ type: "revoked" });
+  member.commitDone("refused");
+  member.step({ type: "assigned", generation: 2, partitions: [] });
+  expect([...member.core.member.state.retained.get(0)!.keys()]).toEqual([2]); // it runs
+});
+
 test("R13: executed tasks are reported all the time, not only when a commit fails", () => {
   const member = new OneMember();
   member.own();

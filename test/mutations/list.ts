@@ -877,6 +877,14 @@ export const mutations: readonly Mutation[] = [
       "R13: what was executed here stays executed, though the commit that is read calls it only final",
     ],
   ]),
+  ...of("member/state.ts", quarantine, [
+    [
+      "r13-kept-below-w",
+      "if (at < window.watermark && (isFinal(state) || isUnstarted(state))) continue;",
+      "",
+      "R13: what W has passed by another owner's commit is not kept when the partition moves away",
+    ],
+  ]),
   ...of("leader/recorded.ts", recorded, [
     [
       "r15-given-unrecorded",

@@ -316,6 +316,8 @@ export class MemberState {
       const attempts = window.attempts[slot]!;
       const ranUnknown = window.doubts.get(at)?.ranUnknown ?? false;
       if (state === State.absent || (isUnstarted(state) && attempts === 0 && !ranUnknown)) continue;
+      // W may have passed it by another owner's commit, and is not told again (R13).
+      if (at < window.watermark && (isFinal(state) || isUnstarted(state))) continue;
       kept.set(at, {
         state: isUnstarted(state) ? State.held : state,
         stamp: window.stamps[slot]!,
