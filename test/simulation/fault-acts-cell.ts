@@ -64,7 +64,7 @@ function fullRestart({ simulation, told, keepDown }: FaultField): void {
 
 /** It is started with another parameter and must not be let in; at the end it has the cell's again. */
 function parameterMismatch({ simulation, random, name, ms, told, last, keepDown }: FaultField): void {
-  const { filterCapacity, filterGenerations } = simulation.settings;
+  const { filterCapacity, filterGenerations, timing } = simulation.settings;
   if (simulation.names.length < 2) return;
   const other = random.chance(0.5)
     ? { filterCapacity: filterCapacity * 2 }
@@ -73,7 +73,8 @@ function parameterMismatch({ simulation, random, name, ms, told, last, keepDown 
   keepDown(name, 0);
   told("parameter-mismatch", name, JSON.stringify(other));
   simulation.configure(name, other);
-  last("parameter-mismatch", name, ms, () => {
+  // Long enough to start, to ask to be let in, and to be refused.
+  last("parameter-mismatch", name, ms + 5 * timing.leaseMs, () => {
     simulation.configure(name, { filterCapacity, filterGenerations });
     if (simulation.isAlive(name)) simulation.kill(name, "for the cell's parameters");
     keepDown(name, 0);

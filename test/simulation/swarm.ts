@@ -111,7 +111,7 @@ export function swarmSettings(random: Random): SimulationSettings {
   const smallFilter = random.chance(0.35);
   const share = random.pick([0.2, 0.4, 0.7]);
   const faults: string[] = FAULT_KINDS.filter(() => random.chance(share));
-  faults.push(...RARE_KINDS.filter(() => random.chance(0.06)));
+  faults.push(...RARE_KINDS.filter(() => random.chance(0.08)));
   faults.push(...[...AIMED.keys()].filter(() => random.chance(0.25)));
   return {
     nodes,
