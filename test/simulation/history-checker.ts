@@ -162,8 +162,8 @@ class HistoryChecker {
 
   #started(event: HistoryEventOf<"handler-start">): void {
     const woke = this.#woke;
-    const since =
-      this.#sleeping.get(event.pid) ?? (woke?.pid === event.pid && woke.at === event.at ? woke.since : undefined);
+    const asleep = this.#sleeping.get(event.pid);
+    const since = asleep ?? (woke?.pid === event.pid && woke.at === event.at ? woke.since : undefined);
     const run: SeenRun = {
       number: event.run,
       taskId: event.taskId,
@@ -180,7 +180,8 @@ class HistoryChecker {
       outcome: "running",
       slept: since !== undefined && this.#isPastGuard(since, event.at), // C7
     };
-    if (since !== undefined) this.#wake(event.pid, event.at);
+    // The others of its batch start at the moment at which it is stopped, before it feels that.
+    if (asleep !== undefined && event.at > asleep) this.#wake(event.pid, event.at);
     this.#runs.set(event.run, run);
     this.#overlaps(run, event.at);
     this.#tokens(run);

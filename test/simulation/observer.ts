@@ -50,6 +50,8 @@ export interface World {
   readonly log: readonly (readonly LogRecordTruth[])[];
   /** By partition; null: none. */
   readonly committed: readonly (number | null)[];
+  /** What was committed beside the position; by partition, "" for none. */
+  readonly metadata: readonly string[];
   /** The first offset that the log still has; by partition. */
   readonly logStart: readonly number[];
   /** By partition: who owns it in the group's present generation; null: nobody. */

@@ -402,6 +402,10 @@ export class Simulation implements World {
     return this.kafka.committed;
   }
 
+  get metadata(): readonly string[] {
+    return this.kafka.metadata;
+  }
+
   get logStart(): readonly number[] {
     return this.kafka.logStart;
   }

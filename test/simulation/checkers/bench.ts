@@ -40,6 +40,7 @@ export class Bench implements World {
   readonly runsByTask = new Map<string, Run[]>();
   readonly log: LogRecordTruth[][] = [[]];
   readonly committed: (number | null)[] = [null];
+  readonly metadata: string[] = [""];
   readonly logStart: number[] = [0];
   readonly owner: (string | null)[] = [null];
   groupGeneration = 1;

@@ -11,7 +11,7 @@ import { Once, perWorld } from "./checker.ts";
 export class Zombies {
   readonly #world: World;
   readonly #once = new Once<HistoryEvent>();
-  readonly #stopped = new Set<number>(); // processes
+  readonly #stopped = new Map<number, number>(); // processes, and since when
   readonly #runs = new Set<number>();
 
   constructor(world: World) {
@@ -26,10 +26,12 @@ export class Zombies {
     if (!this.#once.first(event)) return;
     if (event.type === "fault" && event.kind === "stop-before-handler") {
       const pid = this.#world.nodes.get(event.node)?.process.pid;
-      if (pid !== undefined) this.#stopped.add(pid);
-    } else if (event.type === "process" && event.what === "stopped") this.#stopped.add(event.pid);
+      if (pid !== undefined) this.#stopped.set(pid, event.at);
+    } else if (event.type === "process" && event.what === "stopped") this.#stopped.set(event.pid, event.at);
     else if (event.type === "process" && event.what === "continued") this.#continued(event.node, event.pid);
-    else if (event.type === "handler-start") this.#continued(event.node, event.pid);
+    // The others of its batch start at the moment at which it is stopped, before it feels that.
+    else if (event.type === "handler-start" && event.at > (this.#stopped.get(event.pid) ?? Infinity))
+      this.#continued(event.node, event.pid);
   }
 
   #continued(name: string, pid: number): void {
