@@ -241,6 +241,8 @@ export function tableNamesHolders(world: World): Observer {
       const run = runs.findLast((other) => other.pid === node.process.pid && other.endedAt === Infinity);
       // Its result is on its way, or it began before this node was last cut off for too long.
       if (run === undefined || run.startedAt <= (isolated.get(node.incarnation) ?? -1)) return;
+      // A process that slept past the quarantine may wake and tell of a run of its own: a fact, whoever holds the task by now (R5).
+      if (runs.some((other) => zombiesOf(world).has(other.number))) return;
     }
     for (const copy of copies) {
       const table = copy.core!.replica.table.partition(window.pid);
