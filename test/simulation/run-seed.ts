@@ -6,6 +6,7 @@ import { partitionOf } from "../../src/core/identity.ts";
 import { Violation } from "./history.ts";
 import { checkHistory } from "./history-checker.ts";
 import { checkers } from "./checkers/index.ts";
+import { namesSuspects } from "./checkers/stopped.ts";
 import type { ObserverFactory } from "./observer.ts";
 import { rowObservers } from "./rows/index.ts";
 import { Random } from "./random.ts";
@@ -149,13 +150,16 @@ function isAtRest(simulation: Simulation): boolean {
 }
 
 /** Stopped with an alarm, because somebody moved its offsets or cut its log: a person must say how it goes on (R7). */
-function isStopped({ names, nodes, history }: Simulation, partition: number): boolean {
+function isStopped(simulation: Simulation, partition: number): boolean {
+  const { names, nodes, history } = simulation;
   if (!history.events.some((event) => event.type === "fault" && MEDDLING.includes(event.kind))) return false;
+  // Or another one is, and what it had in flight before an unclean start is not named yet (R15e).
+  const waits = namesSuspects(simulation);
   return names.some((name) =>
     nodes
       .get(name)
       ?.core?.member.state.windows.values()
-      .some((window) => partitionOf(window.pid) === partition && window.stopped !== ""),
+      .some((window) => window.stopped !== "" && (waits || partitionOf(window.pid) === partition)),
   );
 }
 
