@@ -92,6 +92,19 @@ test("R4: a leader that reaches no member of the last set resigns while one is r
   expect(leader.leader.state.uncleanStart).toBe(true);
 });
 
+test("R4: who begins without the last set overwrites no member of it that comes back before the new set is written", () => {
+  const leader = new OneLeader({ inSync: ["m/1", "n/1"] });
+  leader.members("o/1");
+  leader.tick(1_600);
+  expect(leader.leader.state.uncleanStart).toBe(true);
+  leader.members("m/1", "o/1");
+  leader.attach("m/1", { appliedEpoch: 4, appliedSeq: 3 });
+  leader.tick();
+  expect(leader.messagesTo("m/1", "state-chunk")).toEqual([]);
+  expect(leader.core.leader).toBeNull();
+  expect(leader.last("resign").epoch).toBe(5);
+});
+
 test("R4: after a resignation it stays out of the next election for a while", () => {
   const leader = new OneLeader({ inSync: ["m/1", "n/1"] });
   leader.members("m/1");

@@ -96,6 +96,16 @@ export class Activation {
     return false;
   }
 
+  /**
+   * This start knows nothing, and now one is here that knows everything. Our state over its own would be taken for the cell's
+   * when we die before the new set is written.
+   */
+  #lastSetIsBack(): boolean {
+    const { peers, lastSet } = this.#leader;
+    if (this.#anyMerged()) return false;
+    return lastSet.some((incarnation) => (peers.get(incarnation)?.stateEpoch ?? 0) > 0);
+  }
+
   /** Every member of the last set that is registered has given its state. */
   #everyoneMerged(): boolean {
     const leader = this.#leader;
@@ -159,6 +169,11 @@ export class Activation {
 
   #push(now: number): void {
     const leader = this.#leader;
+    if (this.#lastSetIsBack()) {
+      this.phase = "failed";
+      this.failure = "a member of the last in-sync set is back: what it knows must not be overwritten";
+      return;
+    }
     const { minInSync, inSyncEvictionMs } = leader.ctx.settings;
     // One that fell silent with its link up would be waited for until the link is closed for it.
     const silent = (peer: Peer): boolean => peer.connection !== SELF && now - peer.lastFrameAt >= inSyncEvictionMs;
