@@ -375,6 +375,8 @@ class HistoryChecker {
         else if (record.offset >= (this.#skipped[partition] ?? 0) && !this.#stopped.has(partition)) {
           counts.lost++;
           if (!cameToRest) continue; // cut short: what is open is not lost
+          // After an unclean start header ids wait until a stopped partition has named its suspects (R15e).
+          if (this.#stopped.size > 0 && this.#forgotAt.length > 0) continue;
           this.#found(
             "H5",
             this.#events.at(-1)?.at ?? 0,
