@@ -188,6 +188,7 @@ export function startsAreGranted(world: World): Observer {
     epoch: number,
     now: number,
     what: string,
+    suspendsLater: boolean,
   ): void => {
     const { state } = node.core!.member;
     const name = `${what} of ${keyOf(partitionOf(pid), offset)} on ${node.name} at ${world.now}`;
@@ -196,7 +197,8 @@ export function startsAreGranted(world: World): Observer {
     if (!state.lease.valid(now)) violated("I9", `${name}: the lease ended at ${state.lease.until}, now ${now}`);
     if (now >= state.watchdogUntil)
       violated("I9", `${name}: the watchdog was last heard for ${state.watchdogUntil}, now ${now}`);
-    if (!state.admitted || state.barrier) violated("I9", `${name}: not admitted, or a join is under way`);
+    if ((!state.admitted && !suspendsLater) || state.barrier)
+      violated("I9", `${name}: not admitted, or a join is under way`);
     if (window === undefined || window.ownership !== state.ownership) violated("I9", `${name}: another ownership`);
     for (const copy of copiesOf(world)) {
       const table = copy.core!.replica.table.partition(pid);
@@ -208,12 +210,15 @@ export function startsAreGranted(world: World): Observer {
   return {
     quietSteps: [],
     onStep(node, _event, effects, now) {
-      for (const effect of effects) {
-        if (effect.type === "check") check(node, effect.pid, effect.offset, effect.epoch, now, "a check");
-        else if (effect.type === "execute") {
+      for (const [place, effect] of effects.entries()) {
+        if (effect.type !== "check" && effect.type !== "execute") continue;
+        // A tick starts what is due, and then a leader may find that it has to resign: what came before that was valid.
+        const later = effects.some((other, i) => i > place && other.type === "role" && other.role === "suspended");
+        if (effect.type === "check") check(node, effect.pid, effect.offset, effect.epoch, now, "a check", later);
+        else {
           if (effect.validUntil <= now)
             violated("I9", `${node.name} starts at ${now} what is valid until ${effect.validUntil}`);
-          for (const offset of effect.offsets) check(node, effect.pid, offset, effect.epoch, now, "a start");
+          for (const offset of effect.offsets) check(node, effect.pid, offset, effect.epoch, now, "a start", later);
         }
       }
     },
