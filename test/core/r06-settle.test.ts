@@ -3,7 +3,7 @@ import { Phase } from "../../src/core/messages.ts";
 import { hashOf } from "../support/cell.ts";
 import { OneLeader } from "./one-leader.ts";
 import { OneMember } from "./one-member.ts";
-import { claimOf, doubtsOf, factsOf } from "./support.ts";
+import { claimOf, doubtsOf, factsOf, hashesOf } from "./support.ts";
 
 const SETTLE_MS = 2_000;
 
@@ -111,6 +111,18 @@ test("R6: step 4: a record whose task id was executed in another record is dropp
   expect(leader.doubt("m/1", doubtsOf(3, [1], { ids: ["pay-7"] }))).toEqual(["wait"]); // the executor is asked first
   leader.answer("m/1", "executed", { taskId: "pay-7" });
   expect(leader.doubt("m/1", doubtsOf(4, [1], { ids: ["pay-7"] }))).toEqual(["executed"]);
+});
+
+test("R6: step 4: a duplicate that is dropped is named: its node tells of its end without a hash", () => {
+  const leader = voting();
+  leader.claim("m/1", claimOf(1, [0], { ids: ["pay-7"] }));
+  leader.report("m/1", { finished: [factsOf(Phase.executed, [0])] });
+  leader.doubt("m/1", doubtsOf(2, [1], { ids: ["pay-7"] }));
+  leader.answer("m/1", "executed", { taskId: "pay-7" });
+  expect(leader.doubt("m/1", doubtsOf(3, [1], { ids: ["pay-7"] }))).toEqual(["executed"]);
+  leader.report("m/1", { finished: [{ ...factsOf(Phase.dropped, [1]), hashes: new Uint32Array(0) }] });
+  const [hashHi, hashLo] = hashesOf([1], ["pay-7"]);
+  expect(leader.entry(1)).toMatchObject({ phase: Phase.dropped, holder: "m/1", hashHi, hashLo });
 });
 
 test("R6: step 4: an equal hash alone drops nothing", () => {

@@ -885,6 +885,14 @@ export const mutations: readonly Mutation[] = [
       "R13: what W has passed by another owner's commit is not kept when the partition moves away",
     ],
   ]),
+  ...of("leader/settle.ts", settle, [
+    [
+      "r6-dropped-without-name",
+      "if (other === Verdict.executed && own === null) dropDuplicate(leader, peer, page.pid, offset, hi, lo, table);",
+      "",
+      "R6: step 4: a duplicate that is dropped is named: its node tells of its end without a hash",
+    ],
+  ]),
   ...of("leader/recorded.ts", recorded, [
     [
       "r15-given-unrecorded",

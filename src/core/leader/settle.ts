@@ -294,8 +294,28 @@ function settleOne(
   if (settled !== null) return settled;
   const id = page.ids[i] === "" ? null : page.ids[i]!;
   const other = settleSameHash(leader, questions, peer, page, i, offset, hi, lo, id, now); // step 4
-  if (typeof other === "number") return other;
+  if (typeof other === "number") {
+    if (other === Verdict.executed && own === null) dropDuplicate(leader, peer, page.pid, offset, hi, lo, table);
+    return other;
+  }
   return giveDoubt(leader, questions, peer, page, offset, hi, lo, id, table, other.equalId); // step 5
+}
+
+/**
+ * What the asker will say of it has no hash. Its entry gets one here: after an unclean start one that is final without a
+ * name would keep every task id waiting (R15e).
+ */
+function dropDuplicate(
+  leader: LeaderState,
+  peer: Peer,
+  pid: PartitionId,
+  offset: number,
+  hi: number,
+  lo: number,
+  table: PartitionTable,
+): void {
+  leader.replica.filter.testAndAdd(hi, lo);
+  leader.change(pid, table, offset, peer.incarnation, Phase.dropped, 0, 0, 0, hi, lo);
 }
 
 /** Step 3: the entry has a holder. Null: it has none (any more), go on. */
