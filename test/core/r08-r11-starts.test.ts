@@ -294,6 +294,16 @@ test("R11: a new epoch counts its sequences anew", () => {
   expect(member.core.member.state.refusedThrough.size).toBe(0);
 });
 
+test("R6: an unknown end is not told while this node's own doubt is out: the answer may be its next adoption", () => {
+  const member = asking(1);
+  const stamp = member.answerClaim();
+  member.end(0, "unknown");
+  expect(member.reports.flatMap((report) => report.doubts)).toHaveLength(1);
+  expect(member.ask(0, stamp + 1, false)).toBe("absent");
+  member.answerDoubts(Verdict.wait);
+  expect(member.ask(0, stamp, false)).toBe("unknown");
+});
+
 test("R11: a task that ended unknown here is said to be unknown, revoked or not", () => {
   const member = asking(1);
   const stamp = member.answerClaim();

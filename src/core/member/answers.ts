@@ -50,6 +50,8 @@ function answerFromWindow(state: MemberState, window: PartitionWindow, item: Que
     payloadLo: window.payloads.length === 0 ? 0 : window.payloads[2 * slot + 1]!,
   };
   const status = settledStatus(current, doubt?.ranUnknown ?? false);
+  // While its doubt is out the next adoption may be on its way: its end must not be settled from now, but from when it ends.
+  if (status === "unknown" && !item.revoke && doubt?.asking !== 0) return { ...known, status: "absent" };
   if (status !== null) return { ...known, status };
   if (!item.revoke)
     return { ...known, status: current === State.granted || current === State.adopted ? "pending" : "absent" };
