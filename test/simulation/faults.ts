@@ -28,21 +28,21 @@ export interface FaultField {
   readonly second: string; // for what concerns two; never `name`; "" when there is nobody else
   readonly ms: number;
   /** Writes it down and counts it. */
-  told(kind: FaultKind, node: string, detail?: string): void;
+  readonly told: (kind: FaultKind, node: string, detail?: string) => void;
   /** Undone after so long, or when faults end. */
-  last(kind: FaultKind, node: string, ms: number, undo: () => void): void;
+  readonly last: (kind: FaultKind, node: string, ms: number, undo: () => void) => void;
   /** It is started again no earlier than that; else DOWN_MS after it was seen dead. */
-  keepDown(name: string, ms: number): void;
+  readonly keepDown: (name: string, ms: number) => void;
   /** Later, unless the faults have ended. */
-  later(ms: number, run: () => void): void;
+  readonly later: (ms: number, run: () => void) => void;
   /** Nobody is started any more, and the run ends after so long as it is. */
-  end(ms: number): void;
+  readonly end: (ms: number) => void;
 }
 
 interface Armed {
   readonly fault: PlannedFault;
   readonly phase: FaultPhase;
-  readonly then: number; // index of the next phase
+  readonly next: number; // index of the next phase
   left: number;
 }
 
@@ -107,7 +107,7 @@ export class Faults {
       this.#begin(fault, index + 1);
       return;
     }
-    const armed: Armed = { fault, phase, then: index + 1, left: phase.nth };
+    const armed: Armed = { fault, phase, next: index + 1, left: phase.nth };
     this.#armed.push(armed);
     this.#simulation.time.after(MOMENT_WAIT_MS, () => {
       this.#armed = this.#armed.filter((other) => other !== armed);
@@ -126,9 +126,9 @@ export class Faults {
     }
     if (hit.length === 0) return;
     this.#armed = this.#armed.filter((armed) => !hit.some(([other]) => other === armed));
-    for (const [{ fault, phase, then }, scene] of hit) {
+    for (const [{ fault, phase, next }, scene] of hit) {
       this.#strike(fault, phase, scene);
-      this.#begin(fault, then);
+      this.#begin(fault, next);
     }
   }
 
