@@ -89,7 +89,10 @@ export class Released {
       const { delta } = effect.message;
       if (delta.seq > (this.#pending.at(-1)?.seq ?? this.#through)) this.#pending.push(delta);
     }
-    if (this.activated === null) this.#release(state.released);
+    if (this.activated === null) return this.#release(state.released);
+    // Its first deltas may be of this step, and what they gave lies in the generation that was open before they rotate.
+    const rotated = this.#pending.find((delta) => delta.rotateTo !== 0);
+    if (rotated !== undefined) this.#generation = rotated.rotateTo - 1;
   }
 
   #release(through: number): void {
