@@ -252,7 +252,7 @@ class HistoryChecker {
       const isCommitted = first.offset < (this.#passed[first.partition] ?? 0);
       if (isCommitted && this.#forgotAt.some((at) => at >= first.startedAt && at <= second.startedAt))
         return "unclean start";
-      if (isCommitted && isOutsideWindow(this.#settings, this.#runs, this.#byTask.get(first.taskId)!, first, second))
+      if (isCommitted && isOutsideWindow(this.#settings, this.#events, this.#runs, first, second))
         return "filter window";
     }
     return this.#excuseDecision(first, second, sameRecord);

@@ -1,5 +1,5 @@
 /** What the judge of the history reads out of it, and what it reports. */
-import type { HistoryEventOf } from "./history.ts";
+import type { HistoryEvent, HistoryEventOf } from "./history.ts";
 import type { SimulationSettings } from "./observer.ts";
 
 export interface HistoryViolation {
@@ -77,19 +77,30 @@ export function countRecovered(
 /** Keys are counted by stamps of handlers' grants, which are seen only where a handler started: an estimate, so with slack. */
 const WINDOW_SLACK = 0.5;
 
+/** Offsets that the cell committed meanwhile: what W passes may be put into the filter once more (R18). */
+function passedBetween(events: readonly HistoryEvent[], from: number, to: number): number {
+  let passed = 0;
+  for (const event of events) {
+    if (event.type !== "committed" || event.node === "" || event.at < from || event.at > to) continue;
+    passed += Math.max(0, event.position - (event.before ?? 0));
+  }
+  return passed;
+}
+
 /** A filter keeps at least all but one of its generations; each key that it took was a change of the table, which has a stamp. */
 export function isOutsideWindow(
   { filterCapacity, filterGenerations }: SimulationSettings,
+  events: readonly HistoryEvent[],
   runs: ReadonlyMap<number, SeenRun>,
-  ofTask: readonly SeenRun[],
   first: SeenRun,
   second: SeenRun,
 ): boolean {
   // The filter took the id when the record was first given, which may be long before the run that had the effect.
-  const given = ofTask.find((run) => run.offset === first.offset && run.partition === first.partition) ?? first;
+  const isGiven = ({ partition, offset }: SeenRun): boolean => partition === first.partition && offset === first.offset;
+  const given = runs.values().find(isGiven) ?? first;
   const highest = new Map<number, number>();
   for (const run of runs.values()) highest.set(run.epoch, Math.max(highest.get(run.epoch) ?? 0, run.stamp));
-  let changes = 0;
+  let changes = passedBetween(events, given.startedAt, second.startedAt);
   for (const [epoch, stamp] of highest) {
     if (epoch < given.epoch || epoch > second.epoch) continue;
     changes += (epoch === second.epoch ? second.stamp : stamp) - (epoch === given.epoch ? given.stamp : 0);
