@@ -136,10 +136,6 @@ class HistoryChecker {
       const pid = this.#latestProcess.get(node);
       if (pid !== undefined) this.#sleeping.set(pid, at);
     }
-    if (kind === "coordinator-wipe") {
-      this.#leaders.clear(); // another cluster UUID
-      this.#highestEpoch = 0;
-    }
     // Which nodes a fault without a name touches is not told: all of them.
     for (const name of node === "" ? this.#latestProcess.keys() : [node]) this.#cutOff.add(name);
   }
@@ -366,6 +362,7 @@ class HistoryChecker {
   #report(): HistoryReport {
     const counts = { produced: 0, executed: 0, dropped: 0, lost: 0 };
     const cameToRest = this.#events.some((event) => event.type === "quiet");
+    const endedAt = this.#events.at(-1)?.at ?? 0;
     this.#produced.forEach((records, partition) => {
       for (const record of records.values()) {
         counts.produced++;
@@ -377,11 +374,7 @@ class HistoryChecker {
           if (!cameToRest) continue; // cut short: what is open is not lost
           // After an unclean start header ids wait until a stopped partition has named its suspects (R15e).
           if (this.#stopped.size > 0 && this.#forgotAt.length > 0) continue;
-          this.#found(
-            "H5",
-            this.#events.at(-1)?.at ?? 0,
-            `${partition}:${record.offset} (${record.taskId}) has no end`,
-          );
+          this.#found("H5", endedAt, `${partition}:${record.offset} (${record.taskId}) has no end`);
         }
       }
     });
