@@ -51,3 +51,17 @@ test("F16: the dead letter could not be written and the partition moves; the nex
   expect(cell.setAside.map(({ kind }) => kind)).toEqual(["dead"]);
   cell.until("forgotten", () => cell.node("owner").core.member.state.retained.size === 0, 5_000);
 });
+
+test("F16: the partition comes back after the dead letter was written; nothing of the write is kept", () => {
+  const cell = stage({ topic: { attemptsMax: 1 } });
+  cell.handler = () => ({ ms: 5, outcome: "failure" });
+  cell.produce(0);
+  cell.until("runs", () => cell.runs.length === 1);
+  cell.commitOutcome = () => "lost";
+  cell.until("being written", () => stateAt(cell, "owner") === "writing");
+  cell.rebalance(true); // the write ends while nobody owns the partition
+  cell.commitOutcome = () => "committed";
+  cell.drain();
+  expect(cell.setAside).toHaveLength(1);
+  expect(cell.node("owner").core.member.state.windows.get(0)!.setAside.size).toBe(0);
+});

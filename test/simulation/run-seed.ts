@@ -144,6 +144,13 @@ function isAtRest(simulation: Simulation): boolean {
     while (end > 0 && records[end - 1]!.isGap) end--;
     if ((committed[partition] ?? 0) < end && !isStopped(simulation, partition)) return false;
   }
+  const { owner, groupGeneration } = simulation;
+  // No join is under way: every partition is read under the present generation.
+  for (let partition = 0; partition < log.length; partition++) {
+    const windows = nodes.get(owner[partition] ?? "")?.core?.member.state.windows;
+    const window = windows?.values().find(({ pid }) => partitionOf(pid) === partition);
+    if (window?.generation !== groupGeneration) return false;
+  }
   const leaders = names.filter((name) => nodes.get(name)?.core?.leader?.state.active === true);
   if (leaders.length !== 1) return false;
   return names.every((name) => nodes.get(name)?.core?.member.state.admitted === true);

@@ -103,7 +103,7 @@ export const FAULT_KINDS = [
 const RARE_KINDS = ["fatal-commit", "coordinator-wipe", "replay", "parameter-mismatch", "full-restart"] as const;
 
 export function swarmSettings(random: Random): SimulationSettings {
-  const nodes = random.pick([1, 2, 3, 3, 3, 3, 3, 3, 3, 4, 4, 5, 7]);
+  const nodes = random.pick([1, 2, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 4, 4, 5, 7]);
   const singleNode = nodes === 1;
   const isShort = random.chance(0.85);
   const timing = isShort ? SHORT : DEFAULTS;
@@ -142,7 +142,7 @@ export function swarmSettings(random: Random): SimulationSettings {
       [1, 30],
     ] as const),
     drifts: random.chance(0.3),
-    faultMs: isShort ? 60_000 : 90_000,
+    faultMs: 61_000,
     startAt: "earliest",
   };
 }

@@ -161,7 +161,8 @@ function rejoin(state: MemberState, window: PartitionWindow, offset: number, tas
   }
   if (isUnstarted(task.state)) return; // between attempts: it asks again, with its attempts
   window.set(offset, task.state as State);
-  if (task.aside !== null) window.setAside.set(offset, { ...task.aside, retryAt: Infinity });
+  if (task.aside !== null && task.state === State.writing)
+    window.setAside.set(offset, { ...task.aside, retryAt: Infinity });
   if (task.state >= State.executed) window.finalsSinceCommit++;
 }
 
