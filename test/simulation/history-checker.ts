@@ -49,8 +49,8 @@ class HistoryChecker {
   readonly #passed: number[] = []; // committed by the cell, by partition
   readonly #skipped: number[] = []; // by another client
   readonly #sleeping = new Map<number, number>(); // process -> since
-  /** Who woke last: what it was about to start begins in the same moment (C7). */
-  #woke: { readonly pid: number; readonly since: number; readonly at: number } | null = null;
+  /** What a process was about to start begins in the moment in which it wakes (C7). */
+  readonly #woke = new Map<number, { readonly since: number; readonly at: number }>(); // by process: its last wake
   readonly #deadProcesses = new Map<number, number>();
   readonly #latestProcess = new Map<string, number>();
   readonly #forgotAt: number[] = [];
@@ -145,7 +145,7 @@ class HistoryChecker {
     const since = this.#sleeping.get(pid);
     if (since === undefined) return;
     this.#sleeping.delete(pid);
-    this.#woke = { pid, since, at };
+    this.#woke.set(pid, { since, at });
     for (const run of this.#runs.values())
       if (run.pid === pid && run.endedAt === Infinity && this.#isPastGuard(Math.min(run.startedAt, since), at))
         run.slept = true;
@@ -157,9 +157,9 @@ class HistoryChecker {
   }
 
   #started(event: HistoryEventOf<"handler-start">): void {
-    const woke = this.#woke;
+    const woke = this.#woke.get(event.pid);
     const asleep = this.#sleeping.get(event.pid);
-    const since = asleep ?? (woke?.pid === event.pid && woke.at === event.at ? woke.since : undefined);
+    const since = asleep ?? (woke?.at === event.at ? woke.since : undefined);
     const run: SeenRun = {
       number: event.run,
       taskId: event.taskId,

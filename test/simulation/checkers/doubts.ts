@@ -1,8 +1,9 @@
 /** I21, I23, I24: what is said about doubtful tasks, and that no task is doubted, checked or given up without need. */
 import type { CoreEvent } from "../../../src/core/events.ts";
 import type { CoreEffect } from "../../../src/core/effects.ts";
-import { partitionOf } from "../../../src/core/identity.ts";
+import { partitionOf, type PartitionId } from "../../../src/core/identity.ts";
 import type { AnswerItem } from "../../../src/core/messages.ts";
+import type { MemberState } from "../../../src/core/member/state.ts";
 import { State } from "../../../src/core/member/window.ts";
 import { isSuspect } from "../../../src/core/leader/suspects.ts";
 import type { HistoryEvent } from "../history.ts";
@@ -28,6 +29,14 @@ const MEANS: Partial<Record<AnswerItem["status"], readonly number[]>> = {
   parked: [State.parked],
 };
 
+/** It was granted for a lease or an epoch that ended later in the same step: it is asked for anew (R10). */
+function takenBack(state: MemberState, pid: PartitionId, offset: number): boolean {
+  const window = state.windows.get(pid);
+  const here = window?.stateOf(offset);
+  if (window === undefined || (here !== State.held && here !== State.asked)) return false;
+  return window.stampOf(offset) > 0 && window.eras[window.slot(offset)] !== state.era;
+}
+
 /**
  * An answer is what the node's own state says: held, asked and doubtful tasks attest to nothing. And an answer that attests to nothing
  * ("absent", "pending", "running") frees no entry in the step in which it comes.
@@ -44,6 +53,7 @@ export function attestationsAreTrue(world: World): Observer {
         const here = state.windows.get(pid)?.stateOf(offset) ?? State.absent;
         const kept = state.retained.get(pid)?.get(offset)?.state ?? State.absent;
         if (allowed.includes(here) || allowed.includes(kept)) continue;
+        if (status === "pending" && takenBack(state, pid, offset)) continue;
         violated(
           "I21",
           `${node.name} says "${status}" of ${keyOf(partitionOf(pid), offset)} at ${world.now}, in state ${here}`,
