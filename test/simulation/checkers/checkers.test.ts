@@ -5,6 +5,7 @@ import { CHECKED, State } from "../../../src/core/member/window.ts";
 import type { SimulationSettings } from "../observer.ts";
 import { Bench, deltaTo, entryOf, executeOf } from "./bench.ts";
 import { checkers } from "./index.ts";
+import { ruleCases } from "./rule-cases.ts";
 
 interface Case {
   readonly id: string;
@@ -881,7 +882,7 @@ const cases: readonly Case[] = [
 ];
 
 describe("the online checkers", () => {
-  for (const { id, what, settings, bad, good } of cases) {
+  for (const { id, what, settings, bad, good } of [...cases, ...ruleCases]) {
     test(`${id}: ${what}`, () => {
       expect(() => bad(new Bench(id, settings))).toThrow(new RegExp(`^${id}: `));
       good(new Bench(id, settings));
@@ -889,7 +890,7 @@ describe("the online checkers", () => {
   }
 
   test("every checker is shown to bite", () => {
-    const shown = new Set(cases.map(({ id }) => id));
+    const shown = new Set([...cases, ...ruleCases].map(({ id }) => id));
     expect(checkers.map(({ id }) => id).filter((id) => !shown.has(id))).toEqual([]);
     expect(new Set(checkers.map(({ id }) => id)).size).toBe(checkers.length);
   });

@@ -1,12 +1,24 @@
 /**
  * The invariants of the design as online checkers, each by its own name, so that a run can leave one out. What a checker narrows, and why,
  * is said where it is made. I5, V1, V2 and X2 speak at rest, V5 at the end; the others at once. X4 (equal hashes of two runs of
- * one seed) is the runner's.
+ * one seed) is the runner's. Those that are named after a rule look at the step that breaks it, whatever becomes of it.
  */
+import { candidatesNameTheirEpoch, copiesShareParameters, writesAreAskedInTurn } from "./asking.ts";
 import type { Checker } from "./checker.ts";
 import { coldStartIsSafe, commitsAreOwned, watermarkFollowsCommits } from "./commits.ts";
 import { attestationsAreTrue, noCheckOnABit, noNeedlessDoubt } from "./doubts.ts";
+import {
+  ceilingsAreAcknowledged,
+  checkedBeforeAnotherRun,
+  endsAreCertain,
+  equalIdsAreDirty,
+  formerOwnersGetNothing,
+  goneIsGone,
+  releasesKeepWhatIsKnown,
+  seeksWhereItIs,
+} from "./evidence.ts";
 import { activationKnows, releasedIsHeld, setChanges } from "./in-sync.ts";
+import { idleWithoutALease, leasesAreTheLeadersToGive, leasesRunFromTheReport } from "./leases.ts";
 import { cellIsWhole, everythingIsFinished, noStandstill, noStorms, oneOutcomeEach } from "./liveness.ts";
 import { checksComeLate, noDouble, noLoss, noOverlap, nothingSkipped, totalQueue } from "./outcome.ts";
 import { nothingLeaks, trafficFollowsWork, withinBounds } from "./resources.ts";
@@ -53,4 +65,22 @@ export const checkers: readonly Checker[] = [
   { id: "X1", title: "queues and tables stay in their bounds", create: withinBounds },
   { id: "X2", title: "nothing is left behind at rest", create: nothingLeaks },
   { id: "X3", title: "traffic follows the work", create: trafficFollowsWork },
+  { id: "R1", title: "a candidate names the highest epoch it knows", create: candidatesNameTheirEpoch },
+  { id: "R3", title: "one change of the set at a time, by who knows what it changes", create: writesAreAskedInTurn },
+  { id: "R6", title: "records of one task id are given with a check", create: equalIdsAreDirty },
+  {
+    id: "R9",
+    title: "a lease runs from its report, and a new one finds nothing startable",
+    create: leasesRunFromTheReport,
+  },
+  { id: "R11", title: "a release keeps what its holder said", create: releasesKeepWhatIsKnown },
+  { id: "R12", title: "who counts as gone cannot run anything", create: goneIsGone },
+  { id: "R14", title: "a position is set to where the deliveries ended", create: seeksWhereItIs },
+  { id: "R15", title: "the ceiling of a start is acknowledged", create: ceilingsAreAcknowledged },
+  { id: "R16", title: "without a lease nothing is fetched, and who drains starts nothing", create: idleWithoutALease },
+  { id: "R17", title: "a lease is the leader's to give", create: leasesAreTheLeadersToGive },
+  { id: "R19", title: "copies share their parameters", create: copiesShareParameters },
+  { id: "R20", title: "what ended unknown is checked before it runs again", create: checkedBeforeAnotherRun },
+  { id: "R23", title: "uncertain ends are no failures, unwritten records no ends", create: endsAreCertain },
+  { id: "R24", title: "a former owner is given nothing", create: formerOwnersGetNothing },
 ];
