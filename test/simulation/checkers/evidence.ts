@@ -1,6 +1,8 @@
 /**
  * R6, R11, R12, R15, R20, R23, R24: on what evidence something is given, released or run again. Each is judged where it happens, whatever
  * becomes of it: a second line of defence, or luck, must not hide that the first one is gone.
+ *
+ * Longer than most files: one checker a rule, all of one kind.
  */
 import type { CoreEffect } from "../../../src/core/effects.ts";
 import { Outcome, type CoreEvent } from "../../../src/core/events.ts";
@@ -250,7 +252,14 @@ export function endsAreCertain(world: World): Observer {
       if (event.type === "set-aside-result") aside(node, event);
       else if (event.type === "results") results(node, event);
       for (const effect of effects) {
-        if (effect.type === "execute" || effect.type === "check") {
+        if (effect.type === "set-aside") {
+          const here = node.core!.member.state.windows.get(effect.pid)?.stateOf(effect.offset) ?? State.absent;
+          if (here === State.dead || here === State.parked)
+            violated(
+              "R23",
+              `${keyOf(partitionOf(effect.pid), effect.offset)} is ${effect.kind} on ${node.name} at ${world.now}, and its record is yet to be written`,
+            );
+        } else if (effect.type === "execute" || effect.type === "check") {
           const { replica, ctx } = node.core!;
           const table = replica.table.partition(effect.pid);
           for (const offset of effect.type === "check" ? [effect.offset] : effect.offsets)

@@ -95,6 +95,12 @@ function ends(bench: Bench, state: State): void {
   bench.step(a, { type: "results", pid: 0, offsets, outcomes });
 }
 
+function setsAside(bench: Bench, state: State): void {
+  const a = bench.node("a");
+  bench.window(a, 1, state);
+  bench.effect(a, { type: "set-aside", kind: "dead", pid: 0, offset: 0, reason: "attempts", attempts: 1 });
+}
+
 function claims(bench: Bench, generation: number): void {
   const [a, b] = [leader(bench, { partitions: new Map([[0, { ownerGeneration: 3, owner: "c/1" }]]) }), bench.node("b")];
   bench.given(0, b);
@@ -308,6 +314,12 @@ export const ruleCases: readonly Case[] = [
       bench.window(a, 1, State.writing);
       bench.step(a, { type: "set-aside-result", pid: 0, offset: 0, acknowledged: false });
     },
+  },
+  {
+    id: "R23",
+    what: "dead before the record is written",
+    bad: (bench) => setsAside(bench, State.dead),
+    good: (bench) => setsAside(bench, State.writing),
   },
   {
     id: "R24",

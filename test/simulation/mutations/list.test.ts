@@ -32,10 +32,10 @@ test("a model's bug names a test that exists", async () => {
   expect(missing).toEqual([]);
 });
 
-test("at least 40 bugs, and every rule weakened but R19, a comparison in the handshake", () => {
-  expect(seededBugs.length).toBeGreaterThanOrEqual(40);
+test("at least 90 bugs, and every rule weakened at least once", () => {
+  expect(seededBugs.length).toBeGreaterThanOrEqual(90);
   const weakened = new Set(seededBugs.map(({ rule }) => rule));
-  expect(RULES.filter((rule) => !weakened.has(rule))).toEqual(["R19"]);
+  expect(RULES.filter((rule) => !weakened.has(rule))).toEqual([]);
 });
 
 test("docs/simulation/mutations.md has every bug, found", async () => {

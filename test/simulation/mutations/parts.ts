@@ -19,6 +19,13 @@ const inZooKeeper: readonly Row[] = [
     find: "    this.#stale[what] = true;\n",
     replace: "",
   },
+  {
+    id: "zk-deadline",
+    bug: "a session is relied upon for longer than the server keeps it",
+    file: "src/coordinator/zookeeper/session-supervisor.ts",
+    find: "(session.ticket.timeoutMs * 2) / 3;",
+    replace: "session.ticket.timeoutMs * 4;",
+  },
 ];
 
 const inTheFilter: readonly Row[] = [
@@ -46,6 +53,20 @@ const inTheShells: readonly Row[] = [
     find: "if (Math.abs(at - this.#deadline) <= DEADLINE_RESOLUTION_MS) return null;",
     replace:
       "if (Number.isFinite(this.#deadline) && this.#deadline > 0) return null;\n    if (at > 0) this.#deadline = Infinity;",
+  },
+  {
+    id: "shell-unknown-is-failure",
+    bug: "a handler that threw after its time counts as failed",
+    file: "src/execution/runner.ts",
+    find: "const certain = !attempt.aborted && now < attempt.deadlineMs;",
+    replace: "const certain = now >= 0;",
+  },
+  {
+    id: "shell-death-unseen",
+    bug: "a process counts as dead as soon as its member node is gone",
+    file: "src/runtime/death-proof.ts",
+    find: "const alive = state !== null && state.startTime === watched.startTime && !state.zombie;",
+    replace: "const alive = state !== null && watched.unlistedSince === Number.POSITIVE_INFINITY;",
   },
 ];
 

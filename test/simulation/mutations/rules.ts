@@ -4,6 +4,7 @@ import type { Row } from "./list.ts";
 const questions = "src/core/leader/questions.ts";
 
 export const rules: readonly Row[] = [
+  { id: "r1-candidate", bug: "a candidate does not say which epochs it has heard of" },
   { id: "r3-lowest", bug: "a grant goes out before the in-sync set has it" },
   { id: "r3-watermark-waits", bug: "a watermark is told before the in-sync set has it" },
   {
@@ -22,7 +23,9 @@ export const rules: readonly Row[] = [
   },
   { id: "r3-missing-member", bug: "a member without a link holds up no release" },
   { id: "r3-union", bug: "no union of the old and the new set while a change is under way" },
+  { id: "r3-one-at-a-time", bug: "a second change of the set is sent before the first one's outcome is known" },
   { id: "r4-push-first", bug: "the set is written before its members have the merged state" },
+  { id: "r5-own-state", bug: "a winner outside the last set takes its own table and bits for the cell's" },
   { id: "r6-own-dirty", bug: "an adopted entry is given again without a check" },
   { id: "r6-claim-adopts", bug: "a claim is granted what only an adoption may have" },
   { id: "r6-own-settles", bug: "the asker's run that ended unknown is checked before its effect settled" },
@@ -54,6 +57,7 @@ export const rules: readonly Row[] = [
     find: "leader.free(pid, table, offset, { dirty: true, unknownRun: true });\n  return true;",
     replace: "leader.free(pid, table, offset, { dirty: false, unknownRun: true });\n  return true;",
   },
+  { id: "r6-marks-others", bug: "adoption a key only: other records of the task id stay clean" },
   { id: "r7-lost-offset", bug: "a position that is not ours begins the partition anew below W" },
   {
     id: "r7-watermark-one-more",
@@ -73,6 +77,8 @@ export const rules: readonly Row[] = [
   { id: "r9-lease", bug: "the lease is not looked at before a start" },
   { id: "r9-watchdog", bug: "a node without a watchdog starts handlers" },
   { id: "r9-barrier", bug: "handlers start while the group rebalances" },
+  { id: "r9-number", bug: "a renewed lease keeps its number, whatever passed meanwhile" },
+  { id: "r9-new-lease", bug: "old grants are startable under a new lease" },
   { id: "r10-held", bug: "a grant of a former epoch or lease stays granted" },
   {
     id: "r11-release-from-running",
@@ -82,6 +88,16 @@ export const rules: readonly Row[] = [
     replace: '      case "refused":\n      case "running":\n        // Only',
   },
   { id: "chaos-quarantine", rule: "R12", bug: "an unreachable holder counts as gone at once" },
+  {
+    id: "r11-release-from-unknown",
+    bug: '"unknown" is taken for a release',
+    file: "src/core/leader/questions.ts",
+    find: "if (now < since + leader.ctx.topic(pid).effectSettleMs) return;\n        leader.free(pid, table, offset, { dirty: true, unknownRun: true });",
+    replace: "leader.free(pid, table, offset, { dirty: false, unknownRun: false });",
+  },
+  { id: "r12-proof-settles", bug: "a proven death is believed before its effects settled" },
+  { id: "r12-member-node", bug: "a member node that is gone proves a death" },
+  { id: "r12-activation", bug: "the quarantine does not count from the activation" },
   { id: "r13-kept", bug: "an executed task is forgotten before W has passed it" },
   { id: "r14-positioned", bug: "after a join a partition is read from its beginning" },
   {
@@ -102,8 +118,37 @@ export const rules: readonly Row[] = [
   { id: "r14-unknown", bug: "a commit without an answer counts as made" },
   { id: "r15-below-ceiling", bug: "the ceiling is not written ahead of the claims" },
   { id: "r15-ceiling-read", bug: "a new owner lowers the ceiling that it read" },
+  { id: "r15-acknowledged", bug: "a ceiling counts as reserved when it was sent" },
+  {
+    id: "r15-suspects",
+    bug: "after an unclean start nothing is suspect",
+    file: "src/core/leader/suspects.ts",
+    find: "  if (lost.clean) return;\n",
+    replace: "  return;\n",
+  },
   { id: "r16-joins-again", bug: "an isolated node never joins the group again" },
+  { id: "r16-pauses", bug: "fetching goes on without a lease" },
+  { id: "r17-from-sending", bug: "a lease runs from when its acknowledgement arrives" },
+  { id: "r17-no-acks", bug: "heartbeats are answered past the coordinator's deadline" },
+  { id: "r17-remaining", bug: "a leader gives longer leases than it has itself" },
   { id: "r18-rotates", bug: "members do not open the next filter generation" },
+  {
+    id: "r19-compared",
+    bug: "a peer with other parameters is let in",
+    file: "src/links/handshake.ts",
+    find: "const difference = differingParameter(self.parameters, hello.parameters, names);",
+    replace: "const difference = null;",
+  },
   { id: "r20-answers", bug: '"not executed" drops the task' },
+  { id: "r20-checked-first", bug: "an adoption starts unchecked" },
   { id: "r21-concurrency", bug: "more handlers run than may" },
+  { id: "r22-claims-nothing", bug: "a draining node goes on starting" },
+  { id: "r23-unknown", bug: "a run that ended unknown counts as a failure" },
+  {
+    id: "r23-acknowledged",
+    bug: "`dead` is reported before its record is written",
+    file: "src/core/member/claims.ts",
+    find: "  window.set(offset, State.writing);\n  window.setAside.set(",
+    replace: '  state.finish(window, offset, kind === "dead" ? State.dead : State.parked);\n  window.setAside.set(',
+  },
 ];
