@@ -508,6 +508,7 @@ export class NodeCore {
       this.member.turn(now);
       this.leader?.turn(now);
     }
+    if (this.#loop.length > 0) this.ctx.limit("messagesToItself"); // they go on in the next step
     this.#afterTurn(now);
   }
 

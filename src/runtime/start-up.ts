@@ -193,14 +193,17 @@ async function register(
   coordination: Coordination,
 ): Promise<readonly OpenedTopic[]> {
   const { coordinator, taskLog, tasks, dedupEpoch, startAt, log, signal } = options;
-  if (signal?.aborted === true) throw new VouchError("closed", "the node was stopped while it was starting");
+  if (isAborted(signal)) throw new VouchError("closed", "the node was stopped while it was starting");
   const admin = taskLog.admin();
   const giveUp = (): void => void coordinator.close();
   signal?.addEventListener("abort", giveUp, { once: true });
   try {
     await coordinator.start(self, (event) => coordination.onEvent(event));
     log("info", "registered", { incarnation: incarnationOf(self.nodeId, self.bootId), peerAddress: self.peerAddress });
-    return await openTopics({ coordinator, admin, tasks, dedupEpoch, startAt, log, signal: signal ?? NEVER });
+    const topics = await openTopics({ coordinator, admin, tasks, dedupEpoch, startAt, log, signal: signal ?? NEVER });
+    // Aborted during the last answer: the coordinator is closed, and a node without it would wait for ever.
+    if (isAborted(signal)) throw new VouchError("closed", "the node was stopped while it was starting");
+    return topics;
   } finally {
     signal?.removeEventListener("abort", giveUp);
     await admin.close();
@@ -208,6 +211,10 @@ async function register(
 }
 
 const NEVER = new AbortController().signal;
+
+function isAborted(signal: AbortSignal | undefined): boolean {
+  return signal?.aborted === true;
+}
 
 async function createHasher(settings: CoreSettings, topics: readonly OpenedTopic[]): Promise<BatchHasher> {
   const hash = await loadKeyHash(settings.filter.seed);

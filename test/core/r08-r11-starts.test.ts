@@ -42,6 +42,18 @@ test("R8: a redelivery of what was executed here is not asked for again", () => 
   expect(member.reports.flatMap((report) => report.claims).map((claim) => listOf(claim.offsets))).toEqual([[0, 1]]);
 });
 
+test("R21: doubts of a partition that stands still are not asked, and nothing is said about them", () => {
+  const member = asking(2);
+  member.step({ type: "partition-problem", pid: 0, problem: "out-of-range" });
+  member.answerClaim(Verdict.doubtful);
+  const said = member.reports.length;
+  for (let i = 0; i < 20; i++) {
+    member.acknowledge();
+    member.tick(1);
+  }
+  expect(member.reports.length - said).toBeLessThanOrEqual(1); // a heartbeat
+});
+
 test("R13: what was executed here stays executed, though the commit that is read calls it only final", () => {
   const member = asking(2);
   member.answerClaim();

@@ -79,6 +79,7 @@ export class NodeInProcess implements SimulatedNode {
         core: (settings, random, now) => this.#watch(new NodeCore(settings, random, now), around),
       });
       this.running = running;
+      if (this.#stopping.signal.aborted) void running.stop(); // told after its start had asked for the last time
       const end = await running.ended;
       around.onExit(this, end.error === null ? end.reason : describeError(end.error));
     } catch (error) {

@@ -119,9 +119,14 @@ export function nextDoubtAt(state: MemberState): number {
   let next = Infinity;
   if (!mayClaim(state) || state.doubtCount === 0) return next;
   for (const window of state.windows.values()) {
+    if (!asksDoubts(window)) continue;
     for (const doubt of window.doubts.values()) if (askable(window, doubt) && doubt.askAt < next) next = doubt.askAt;
   }
   return next;
+}
+
+function asksDoubts(window: PartitionWindow): boolean {
+  return window.doubts.size > 0 && window.anchored && window.infoKnown && window.stopped === "";
 }
 
 function askable(window: PartitionWindow, doubt: Doubt): boolean {
@@ -138,7 +143,7 @@ export function takeDoubts(state: MemberState, now: number): DoubtPage[] {
   if (!mayClaim(state) || state.doubtCount === 0) return pages;
   const perWindow: { readonly window: PartitionWindow; readonly due: Doubt[] }[] = [];
   for (const window of state.windows.values()) {
-    if (window.doubts.size === 0 || !window.anchored || !window.infoKnown || window.stopped !== "") continue;
+    if (!asksDoubts(window)) continue;
     const due = [...window.doubts.values()].filter((doubt) => doubt.askAt <= now && askable(window, doubt));
     if (due.length > 0) perWindow.push({ window, due: due.sort(longestDue) });
   }

@@ -77,7 +77,7 @@ export function nothingLeaks(world: World): Observer {
   };
 }
 
-/** X3: messages a second and node follow the work: so many for an idle cell, so many for a task. */
+/** X3: messages a second and node follow the work: so many for an idle cell, so many for a task; none goes round in circles. */
 const MESSAGES_IDLE = 600;
 const MESSAGES_PER_TASK = 40;
 
@@ -85,6 +85,8 @@ export function trafficFollowsWork(world: World): Observer {
   const sent = new Map<string, { since: number; messages: number; work: number }>();
   return {
     onStep(node, event, effects) {
+      if (node.core!.ctx.counters.limitHits["messagesToItself"] !== undefined)
+        violated("X3", `${node.name} sends itself messages without an end, after "${event.type}"`);
       let counted = sent.get(node.name);
       if (counted === undefined) sent.set(node.name, (counted = { since: world.now, messages: 0, work: 0 }));
       if (world.now - counted.since >= 1_000) {

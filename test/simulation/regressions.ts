@@ -1,0 +1,14 @@
+/**
+ * Seeds that once violated an invariant because of a bug of the product, with what it was. A seed draws the same history only while the
+ * swarm, the faults and the workload are as they are: what must not come back has a test of its own beside (docs/simulation/found.md).
+ */
+export interface Regression {
+  readonly seed: number;
+  readonly found: string;
+}
+
+export const regressions: readonly Regression[] = [
+  { seed: 60122, found: "a node that was told to stop in the last moment of its start ran on without a coordinator" },
+  { seed: 90068, found: "doubts of a partition that stands still kept its node talking to itself without an end" },
+  { seed: 80465, found: "a dead letter that was written was kept by the partition that came back" },
+];
