@@ -11,4 +11,6 @@ export const regressions: readonly Regression[] = [
   { seed: 60122, found: "a node that was told to stop in the last moment of its start ran on without a coordinator" },
   { seed: 90068, found: "doubts of a partition that stands still kept its node talking to itself without an end" },
   { seed: 80465, found: "a dead letter that was written was kept by the partition that came back" },
+  { seed: 100002, found: "a drained node that won an election talked to itself without an end" },
+  { seed: 100017, found: "the same" },
 ];

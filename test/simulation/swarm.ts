@@ -142,7 +142,7 @@ export function swarmSettings(random: Random): SimulationSettings {
       [1, 30],
     ] as const),
     drifts: random.chance(0.3),
-    faultMs: 61_000,
+    faultMs: 62_500,
     startAt: "earliest",
   };
 }

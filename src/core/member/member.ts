@@ -375,7 +375,7 @@ export class Member {
     )
       return true;
     if (state.admitted && state.partitionReports.length > 0) return true;
-    if (this.drained && !this.#runsNothingSaid) return true;
+    if (state.leaderActive && this.drained && !this.#runsNothingSaid) return true;
     return hasClaims(state) || nextDoubtAt(state) <= now;
   }
 
