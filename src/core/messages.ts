@@ -14,7 +14,7 @@ export const PHASE_MASK = 0x07;
 export const DIRTY_FLAG = 0x08;
 export const FRESH_FLAG = 0x10; // unseen at the leader: the member tests its own filter (S2, the union)
 export const FREE_FLAG = 0x20; // no holder
-export const MAYBE_FLAG = 0x40; // dirty on the word of a Bloom bit, or of an equal 64-bit hash, alone (R20)
+export const MAYBE_FLAG = 0x40; // dirty for a Bloom bit, or because another record of its hash was given: no evidence of a run (R20)
 /** All of them: what a receiver lets through beside a phase. */
 export const PHASE_FLAGS = DIRTY_FLAG | FRESH_FLAG | FREE_FLAG | MAYBE_FLAG;
 

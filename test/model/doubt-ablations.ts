@@ -2,7 +2,7 @@
 import { type Ablation, ablation } from "./ablation.ts";
 import { type DoubtBounds, doubtBounds, type DoubtRule } from "./doubt-model.ts";
 
-const { keys, different, differentSeen, differentAtAMember, equalChecked } = doubtBounds;
+const { keys, different, differentSeen, differentAtAMember, equal, equalChecked } = doubtBounds;
 
 export const doubtAblations: readonly Ablation<DoubtRule, DoubtBounds>[] = [
   ablation(
@@ -59,6 +59,18 @@ export const doubtAblations: readonly Ablation<DoubtRule, DoubtBounds>[] = [
     different,
     "loss",
     7,
+    "n0 refuses r0: free",
+    "r1 for n1: adopted for a bit",
+    "r0 for n1: adopted",
+    "n1, r0: policy drop",
+  ),
+  ablation(
+    "r20MarkOfAnEqualIdIsNone",
+    "taking the mark of an equal full id for no more than a bit",
+    equal,
+    "loss",
+    9,
+    "n0 tells the id of r0",
     "n0 refuses r0: free",
     "r1 for n1: adopted for a bit",
     "r0 for n1: adopted",

@@ -9,8 +9,8 @@
  * Does not cover: elections, W (an entry stays until both records are committed: memory-model), suspects (start-model),
  * attempts (attempt-model), messages in flight.
  *
- * Violations: *loss* = a task of which no record was executed or parked is dropped although no run of it may exist (no
- * holder died); *double* = two effects of one task, beside those of runs that ended unknown when there is no check;
+ * Violations: *loss* = a record is dropped although its task was not executed and no run of it may exist (no holder
+ * died), whether another record of it may still run, or was parked, or not; *double* = two effects of one task, beside those of runs that ended unknown when there is no check;
  * *broken* = a delivery key that nobody held is checked, parked or dropped for a bit; *stuck* = a record never ends.
  */
 import type { Model, Moves, ViolationKind } from "./explore.ts";
@@ -24,6 +24,7 @@ export const doubtRules = [
   "r20BitIsNoExactEvidence",
   "r20MembersBitIsNoExactEvidence",
   "r20MarkIsNoExactEvidence",
+  "r20MarkOfAnEqualIdIsNone",
 ] as const;
 export type DoubtRule = (typeof doubtRules)[number];
 type Rules = Readonly<Record<DoubtRule, boolean>>;
@@ -52,7 +53,7 @@ const isFinal = (status: number): boolean => status >= Status.executed;
 const doubtLayout = layout({
   world: one("bit", "memberBit", "needless", "crashes", "rebalances"),
   record: many(2, "owner", "committed", "status", "holder", "dirty", "maybe", "idKnown", "equalKnown"),
-  truth: many(2, "effects", "parked", "dropped", "unknownRuns"),
+  truth: many(2, "effects", "dropped", "unknownRuns"),
   node: many(2, "up"),
   copy: many(4, "phase"),
 });
@@ -100,10 +101,10 @@ export function doubtModel(bounds: DoubtBounds, rules: Rules = rulesOn(doubtRule
 
 function violationOf(bounds: DoubtBounds, state: State): ViolationKind | undefined {
   for (const k of records) {
-    const { effects, parked, dropped, unknownRuns } = state.truth(taskOf(bounds, k));
+    const { effects, dropped, unknownRuns } = state.truth(taskOf(bounds, k));
     const licensed = bounds.check === "none" && bounds.onUnknown === "execute" ? unknownRuns : 0;
     if (effects > 1 + licensed + repeats(bounds)) return "double";
-    if (dropped && effects + parked + unknownRuns === 0 && !mayStillEnd(bounds, state, k)) return "loss";
+    if (dropped && effects + unknownRuns === 0) return "loss";
   }
   return state.world.needless ? "broken" : undefined;
 }
@@ -111,10 +112,6 @@ function violationOf(bounds: DoubtBounds, state: State): ViolationKind | undefin
 /** Without a check and under `execute`, a doubt is a licence: each record may run once. */
 const repeats = (bounds: DoubtBounds): number =>
   bounds.ids === "equal" && bounds.check === "none" && bounds.onUnknown === "execute" ? 1 : 0;
-
-/** A record of the task has no end yet: it may run or be parked. */
-const mayStillEnd = (bounds: DoubtBounds, state: State, k: number): boolean =>
-  records.some((r) => taskOf(bounds, r) === taskOf(bounds, k) && !isFinal(state.record(r).status));
 
 function faultMoves({ bounds, from, moves, i }: Turn): void {
   const { world } = from;
@@ -172,7 +169,6 @@ function workMoves(turn: Turn, k: number): void {
   if (phase === Phase.parking && owns) {
     moves.step(`n${i} parks r${k}, acknowledged`, (to) => {
       end(to, k, Status.parked);
-      to.truth(task).parked++;
       copyOf(to, i, k).phase = Phase.none;
     });
   }
@@ -257,8 +253,8 @@ function give({ rules, bounds, from, moves, i }: Turn, k: number, say: (what: st
     copyOf(to, i, k).phase = dirty ? Phase.adopted : Phase.waiting;
     const other = to.record(1 - k);
     if (!rules.r6GivingMarksOthers || other.dirty || isFinal(other.status) || other.status === Status.absent) return;
-    const known = bounds.ids === "equal" && other.idKnown === 1;
-    Object.assign(other, { dirty: 1, maybe: rules.r20MarkIsNoExactEvidence && !known ? 1 : 0 });
+    const exact = bounds.ids === "equal" && other.idKnown === 1 && !rules.r20MarkOfAnEqualIdIsNone;
+    Object.assign(other, { dirty: 1, maybe: rules.r20MarkIsNoExactEvidence && !exact ? 1 : 0 });
   });
 }
 

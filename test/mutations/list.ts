@@ -1400,15 +1400,9 @@ export const mutations: readonly Mutation[] = [
   ...of("leader/settle.ts", outcomes, [
     [
       "r20-hash-is-no-evidence",
-      "(sameTask(other) ? 0 : MAYBE_FLAG)",
-      "0",
-      "R20: that another record of the hash was given is exact evidence only when both full ids are known",
-    ],
-    [
-      "r20-equal-ids-are",
-      "questions.idOf(at.pid, at.offset)?.taskId === id;",
-      "false;",
-      "R20: that another record of the hash was given is exact evidence only when both full ids are known",
+      "DIRTY_FLAG | MAYBE_FLAG | (entry",
+      "DIRTY_FLAG | (entry",
+      "R20: that another record was given is no exact evidence, not even of an equal full id: who was given a task need not run it",
     ],
     [
       "r21-slots",

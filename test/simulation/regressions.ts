@@ -13,4 +13,6 @@ export const regressions: readonly Regression[] = [
   { seed: 80465, found: "a dead letter that was written was kept by the partition that came back" },
   { seed: 100002, found: "a drained node that won an election talked to itself without an end" },
   { seed: 100017, found: "the same" },
+  { seed: 143, found: "the policy drop took that a duplicate was given, and never run, for exact evidence" },
+  { seed: 40215, found: "the same" },
 ];

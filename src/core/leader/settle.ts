@@ -18,7 +18,6 @@ import {
 } from "../messages.ts";
 import { offsetAt } from "../offsets.ts";
 import { isFinalPhase, type Entry, type PartitionTable } from "../table.ts";
-import type { EntryRef } from "./hash-index.ts";
 import { endHeld, type Questions, stampHere } from "./questions.ts";
 import { gives } from "./release.ts";
 import type { LeaderState, PartitionFacts, Peer } from "./state.ts";
@@ -186,8 +185,8 @@ function testFresh(
 
 /**
  * The task is the peer's, under a new stamp. Every other entry of the hash becomes dirty: a run of another record with
- * this task id may exist from now on. 64 bits are no evidence that it is the same task, so nothing is dropped for that
- * alone (R20), unless the full ids are known to be equal.
+ * this task id may exist from now on. That mark is never exact evidence (R20): 64 bits may be another task's, and who was
+ * given a task need not run it. Two records of one id that marked each other would both be dropped, and nothing have run.
  */
 function give(
   leader: LeaderState,
@@ -198,7 +197,6 @@ function give(
   hi: number,
   lo: number,
   flags: number,
-  sameTask: (other: EntryRef) => boolean = notKnown,
 ): number {
   const dirty = (table.isDirty(offset) ? DIRTY_FLAG : 0) | (table.isMaybe(offset) ? MAYBE_FLAG : 0);
   const unknownRuns = table.unknownRunsOf(offset);
@@ -220,7 +218,7 @@ function give(
     const otherTable = leader.replica.table.partition(other.pid);
     const entry = otherTable.read(other.offset);
     if (entry === null || entry.dirty || isFinalPhase(entry.phase)) continue;
-    const keep = DIRTY_FLAG | (sameTask(other) ? 0 : MAYBE_FLAG) | (entry.holder === "" ? FREE_FLAG : 0);
+    const keep = DIRTY_FLAG | MAYBE_FLAG | (entry.holder === "" ? FREE_FLAG : 0);
     leader.change(
       other.pid,
       otherTable,
@@ -236,8 +234,6 @@ function give(
   }
   return stamp;
 }
-
-const notKnown = (): boolean => false;
 
 /** Doubts, with their full ids: the whole of R6. */
 export function settleDoubts(
@@ -298,7 +294,7 @@ function settleOne(
     if (other === Verdict.executed && own === null) dropDuplicate(leader, peer, page.pid, offset, hi, lo, table);
     return other;
   }
-  return giveDoubt(leader, questions, peer, page, offset, hi, lo, id, table, other.equalId); // step 5
+  return giveDoubt(leader, peer, page, offset, hi, lo, id, table, other.equalId); // step 5
 }
 
 /**
@@ -420,7 +416,6 @@ function conflicts(page: DoubtPage, i: number, known: { payloadHi: number; paylo
 /** Step 5: the task is given: an adoption when anything speaks for an earlier run, else a grant. */
 function giveDoubt(
   leader: LeaderState,
-  questions: Questions,
   peer: Peer,
   page: DoubtPage,
   offset: number,
@@ -456,8 +451,7 @@ function giveDoubt(
       lo,
     );
   }
-  const sameTask = (at: EntryRef): boolean => id !== null && questions.idOf(at.pid, at.offset)?.taskId === id;
-  give(leader, peer, page.pid, table, offset, hi, lo, own === null && !seen ? FRESH_FLAG : 0, sameTask);
+  give(leader, peer, page.pid, table, offset, hi, lo, own === null && !seen ? FRESH_FLAG : 0);
   if (!table.isDirty(offset)) return Verdict.granted;
   return table.isMaybe(offset) ? Verdict.adoptedMaybe : Verdict.adopted;
 }
