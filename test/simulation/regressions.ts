@@ -15,4 +15,6 @@ export const regressions: readonly Regression[] = [
   { seed: 100017, found: "the same" },
   { seed: 143, found: "the policy drop took that a duplicate was given, and never run, for exact evidence" },
   { seed: 40215, found: "the same" },
+  { seed: 200_120, found: "a leader that drained asked its own member about one task again and again within one turn" },
+  { seed: 200_312, found: "the same" },
 ];

@@ -10,6 +10,9 @@ import type { LeaderState, Peer } from "./state.ts";
 
 /** An unanswered question is asked again after this; the link is ordered, so a loss means a new connection. */
 const ASK_AGAIN_MS = 1_000;
+/** An answer that changes nothing ("running", "pending", settling) is not worth asking for again at once. */
+const PAUSE_MS = 100;
+const PAUSES_MAX = 16_384;
 const IDS_MAX = 65_536;
 /** Answers carry full task ids: so many fit a frame. */
 const ITEMS_PER_QUESTION_MAX = 1_024;
@@ -25,6 +28,11 @@ export class Questions {
   readonly #outstanding = new Map<
     string,
     { readonly askedAt: number; readonly holder: Incarnation; readonly revoke: boolean }
+  >();
+  /** Until when an entry is not asked about again, by key; for this holder, and for a question of the same kind. */
+  readonly #pauses = new Map<
+    string,
+    { readonly until: number; readonly holder: Incarnation; readonly revoke: boolean }
   >();
   readonly #ids = new Map<string, KnownId>();
   readonly #keyOfId = new Map<string, string>();
@@ -52,6 +60,8 @@ export class Questions {
       now < known.askedAt + ASK_AGAIN_MS
     )
       return;
+    const pause = this.#pauses.get(key);
+    if (pause !== undefined && now < pause.until && pause.holder === holder && (pause.revoke || !item.revoke)) return;
     this.#outstanding.set(key, { askedAt: now, holder, revoke: item.revoke });
     const items = this.#outgoing.get(holder);
     if (items === undefined) this.#outgoing.set(holder, [item]);
@@ -76,10 +86,21 @@ export class Questions {
   /** What the holder says about its own tasks is the truth about them. */
   answered(leader: LeaderState, peer: Peer, items: readonly AnswerItem[], now: number): void {
     for (const item of items) {
-      this.#outstanding.delete(`${item.pid}:${item.offset}`);
+      const key = `${item.pid}:${item.offset}`;
+      this.#pause(key, peer.incarnation, item.status, now);
+      this.#outstanding.delete(key);
       if (item.idKnown && this.#remember(leader, item)) wakeWaiters(leader, `${item.pid}:${item.offset}`);
       this.#apply(leader, peer, item, now);
     }
+  }
+
+  #pause(key: string, holder: Incarnation, status: AnswerItem["status"], now: number): void {
+    if (status !== "unknown" && status !== "running" && status !== "pending" && status !== "absent") {
+      this.#pauses.delete(key);
+      return;
+    }
+    if (this.#pauses.size >= PAUSES_MAX) this.#pauses.clear();
+    this.#pauses.set(key, { until: now + PAUSE_MS, holder, revoke: this.#outstanding.get(key)?.revoke ?? false });
   }
 
   /** Whether the id was new. */
