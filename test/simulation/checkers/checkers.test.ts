@@ -37,6 +37,23 @@ function assigned(bench: Bench, node: ReturnType<Bench["node"]>): void {
   bench.step(node, { type: "assigned", generation: 1, partitions: [] });
 }
 
+/** Generation 5 has a task when the only filter is lost; the next one is told of it, and opens generations up to `end`. */
+function forgottenAnew(bench: Bench, end: number): void {
+  const event = delivered([0], 1);
+  if (event.type !== "delivered") return;
+  const named: CoreEvent = { ...event, batch: { ...event.batch, ids: ["x"] } };
+  bench.produce("x");
+  bench.produce("x");
+  const before = bench.node("a");
+  before.core.replica.rotate(5);
+  bench.step(before, named);
+  bench.executed(before, 0);
+  const after = bench.node("a");
+  bench.step(after, named);
+  after.core.replica.rotate(end);
+  bench.executed(after, 1);
+}
+
 function answerOf(status: "pending" | "refused"): Parameters<Bench["effect"]>[1] {
   const item = {
     pid: 0,
@@ -153,6 +170,12 @@ const cases: readonly Case[] = [
       bench.check(b, 0, "unknown"); // then the policy decides
       bench.executed(b, 0);
     },
+  },
+  {
+    id: "I2",
+    what: "a filter that begins anew remembers what it is told again as long as any other",
+    bad: (bench) => forgottenAnew(bench, 2),
+    good: (bench) => forgottenAnew(bench, 3),
   },
   {
     id: "I3",

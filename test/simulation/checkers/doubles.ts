@@ -17,7 +17,7 @@ interface AskedCheck {
 }
 
 interface Delivery {
-  readonly generation: number; // of the filter, at its first delivery
+  generation: number; // of the filter, at its first delivery
   lastAt: number;
 }
 
@@ -28,6 +28,7 @@ export class Doubles {
   readonly #checks = new Map<number, AskedCheck>();
   readonly #lastCheck = new Map<string, AskedCheck>(); // of a record
   readonly #deliveries = new Map<string, Delivery>(); // of records that name their task
+  #open = 0; // the filter's generation when it was looked at last
   /** Starts at which the filter began anew, and below which offset of each partition the cell had finished by then. */
   readonly #forgot: { readonly at: number; readonly below: number[] }[] = [];
   readonly #replayedAt: number[] = [];
@@ -70,12 +71,13 @@ export class Doubles {
     for (const effect of effects) if (effect.type === "alarm" && effect.code === "filter-window") this.#restored(node);
     if (event.type !== "delivered" || event.batch.ids === null) return;
     const { pid, offsets, ids } = event.batch;
+    const generation = this.#openGeneration();
     for (let i = 0; i < offsets.length; i++) {
       if (ids[i] == null) continue;
       const key = keyOf(partitionOf(pid), offsets[i]!);
       const known = this.#deliveries.get(key);
       if (known !== undefined) known.lastAt = this.#world.now;
-      else this.#deliveries.set(key, { generation: this.#openGeneration(), lastAt: this.#world.now });
+      else this.#deliveries.set(key, { generation, lastAt: this.#world.now });
     }
   }
 
@@ -86,10 +88,17 @@ export class Doubles {
       if (below !== undefined) below[partitionOf(pid)] = Math.max(below[partitionOf(pid)] ?? 0, watermark);
   }
 
+  /**
+   * A filter that was lost counts its generations anew: what it is told again of the records before, it is told in one of the new ones, so
+   * that they leave its window as if they had been delivered then.
+   */
   #openGeneration(): number {
     let open = 0;
-    for (const { core } of this.#world.nodes.values())
-      if (core !== null) open = Math.max(open, core.replica.filter.openGenerationId);
+    for (const { core, process } of this.#world.nodes.values())
+      if (core !== null && process.state !== "dead") open = Math.max(open, core.replica.filter.openGenerationId);
+    if (open < this.#open)
+      for (const delivery of this.#deliveries.values()) delivery.generation = Math.min(delivery.generation, open);
+    this.#open = open;
     return open;
   }
 
