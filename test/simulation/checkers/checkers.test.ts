@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import type { CoreEvent } from "../../../src/core/events.ts";
 import { CHECKED, State } from "../../../src/core/member/window.ts";
 import type { SimulationSettings } from "../observer.ts";
-import { Bench, deltaTo, entryOf, executeOf } from "./bench.ts";
+import { Bench, type BenchNode, deltaTo, entryOf, executeOf } from "./bench.ts";
 import { checkers } from "./index.ts";
 import { ruleCases } from "./rule-cases.ts";
 
@@ -52,6 +52,23 @@ function forgottenAnew(bench: Bench, end: number): void {
   bench.step(after, named);
   after.core.replica.rotate(end);
   bench.executed(after, 1);
+}
+
+/** The owner is granted offset 2 below its ceiling 3; the ceiling 2 is stored last; the whole set is lost. */
+function lostUpTo(bench: Bench, lastBy: (a: BenchNode, b: BenchNode) => BenchNode): void {
+  const [a, b] = [bench.node("a"), bench.node("b")];
+  for (let i = 0; i < 4; i++) bench.produce();
+  bench.window(a, 3, State.executing);
+  bench.effect(a, executeOf(2, 7));
+  for (const [node, ceiling] of [
+    [a, 3],
+    [lastBy(a, b), 2],
+  ] as const) {
+    bench.metadata[0] = `v1|0|1|cell|1|0|${ceiling}|0|`;
+    bench.commit(node, 0);
+  }
+  bench.leads(b, 2, { uncleanStart: true, partitions: new Map([[0, { lostEnd: 2 }]]) });
+  bench.step(b, { type: "tick" });
 }
 
 function answerOf(status: "pending" | "refused"): Parameters<Bench["effect"]>[1] {
@@ -761,6 +778,12 @@ const cases: readonly Case[] = [
       bench.effect(a, executeOf(2, 7));
       bench.effect(a, commitOf(1, { ceiling: 3 }));
     },
+  },
+  {
+    id: "I25",
+    what: "suspects end below what was granted",
+    bad: (bench) => lostUpTo(bench, (a) => a),
+    good: (bench) => lostUpTo(bench, (_a, b) => b), // by one that was the owner no more, as the log took its commit
   },
   {
     id: "I25",

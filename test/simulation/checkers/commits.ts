@@ -3,6 +3,7 @@ import type { CoreEffect } from "../../../src/core/effects.ts";
 import { partitionOf, type PartitionId } from "../../../src/core/identity.ts";
 import { parseMetadata } from "../../../src/core/member/metadata.ts";
 import { CHECKED } from "../../../src/core/member/window.ts";
+import type { HistoryEventOf } from "../history.ts";
 import type { Observer, SimulatedNode, World } from "../observer.ts";
 import { copiesOf, keyOf, violated } from "./checker.ts";
 import { releasedOf } from "./released.ts";
@@ -98,6 +99,7 @@ const CLEARING: readonly string[] = ["topic-recreated", "truncation", "replay"];
  */
 export function coldStartIsSafe(world: World): Observer {
   const granted: number[] = []; // the highest offset ever, by partition
+  const lowered = new Map<number, number>(); // ceilings that the log took from a node that was the owner no more, by partition
   const judged = new Set<string>();
   const released = releasedOf(world);
   const start = (node: SimulatedNode, pid: PartitionId, offset: number): void => {
@@ -133,6 +135,12 @@ export function coldStartIsSafe(world: World): Observer {
       );
     }
   };
+  /** Only the owner knows what was granted since: a ceiling that another stored over its own says nothing of that (E7). */
+  const stored = ({ partition, node }: HistoryEventOf<"committed">): void => {
+    const ceiling = parseMetadata(world.metadata[partition] ?? "")?.ceiling ?? -1;
+    if (ceiling > (granted[partition] ?? -1)) lowered.delete(partition);
+    else if (ceiling >= 0 && node !== world.owner[partition]) lowered.set(partition, ceiling);
+  };
   const suspects = (node: SimulatedNode): void => {
     const state = node.core!.leader?.state;
     if (state === undefined || !state.active || !state.uncleanStart) return;
@@ -143,6 +151,8 @@ export function coldStartIsSafe(world: World): Observer {
       const partition = partitionOf(pid);
       const highest = granted[partition] ?? -1;
       const { watermark } = node.core!.replica.table.partition(pid);
+      // The set that knew better is lost, too: the ceiling that was lowered is all there is.
+      if (facts.lostEnd >= (lowered.get(partition) ?? Infinity)) continue;
       if (facts.lostEnd <= highest && highest >= watermark && highest < (world.log[partition]?.length ?? 0))
         violated(
           "I25",
@@ -152,7 +162,11 @@ export function coldStartIsSafe(world: World): Observer {
   };
   return {
     onHistory(event) {
-      if (event.type === "fault" && CLEARING.includes(event.kind)) granted.length = 0;
+      if (event.type === "committed") stored(event);
+      else if (event.type === "fault" && CLEARING.includes(event.kind)) {
+        granted.length = 0;
+        lowered.clear();
+      }
     },
     onStep(node, _event, effects) {
       released.onStep(node, effects);
