@@ -9,6 +9,7 @@ import {
   parseMetadata,
 } from "../../src/core/member/metadata.ts";
 import { State } from "../../src/core/member/window.ts";
+import { hashOf } from "../support/cell.ts";
 import { OneLeader } from "./one-leader.ts";
 import { metadataOf, OneMember } from "./one-member.ts";
 import { claimOf, doubtsOf, factsOf, hashesOf, listOf, partitionReportOf, runningCell } from "./support.ts";
@@ -291,6 +292,25 @@ test("R15: a commit that is not ours, or older than W, makes everything up to th
 test("R15: after a clean start at the position that was left nothing is suspect", () => {
   const leader = unclean({ finals: new Uint8Array(0) }, true);
   expect(leader.claim("m/1", claimOf(1, [3, 4]))).toEqual(["granted", "granted"]);
+});
+
+test("R18: what W passes when a partition begins, or is restored, is in the window from then", () => {
+  const settings = { filter: { generations: 2, capacityPerGeneration: 10, falsePositiveRate: 0.001, seed: 3 } };
+  const ours = { position: 3, hadCommit: true, ours: true, from: 0, ceiling: 3, logEnd: 20 };
+  for (const partitions of [[{ pid: 0, from: 0, watermark: 3 }], []]) {
+    const leader = new OneLeader({ inSync: ["y/1"], watermarks: { partitions }, settings, ...ONE_OF_FOUR });
+    leader.activate("m/1");
+    // Who came back tells what it ran, before anybody owns the partition; then the filter is opened anew, twice.
+    leader.report("m/1", { finished: [factsOf(Phase.executed, [0], { hashes: hashesOf([0], ["pay-7"]) })] });
+    for (const first of [20, 32, 44]) {
+      const offsets = Array.from({ length: 12 }, (_, i) => first + i);
+      leader.report("m/1", { finished: [factsOf(Phase.executed, offsets, { hashes: hashesOf(offsets) })] });
+    }
+    expect(leader.core.replica.filter.has(...hashOf("t:pay-7"))).toBe(false);
+    leader.own("m/1", ours);
+    expect(leader.entry(0)).toBeNull();
+    expect(leader.core.replica.filter.has(...hashOf("t:pay-7"))).toBe(true);
+  }
 });
 
 test("R15: after a clean stop another position is an unclean start", () => {

@@ -953,6 +953,22 @@ export const mutations: readonly Mutation[] = [
       "R15: a task that is final and has no name has one when its record is asked for, and its duplicates wait no longer",
     ],
   ]),
+  ...of("leader/suspects.ts", cold, [
+    [
+      "r18-restored",
+      "leader.replica.remember();",
+      "",
+      "R18: what W passes when a partition begins, or is restored, is in the window from then",
+    ],
+  ]),
+  ...of("leader/partitions.ts", cold, [
+    [
+      "r18-begun",
+      "  table.advance(report.position);\n  leader.replica.remember();",
+      "  table.advance(report.position);",
+      "R18: what W passes when a partition begins, or is restored, is in the window from then",
+    ],
+  ]),
   ...of("leader/suspects.ts", recorded, [
     [
       "r15-commit-gone-at-from",
@@ -1028,8 +1044,8 @@ export const mutations: readonly Mutation[] = [
   ...of("leader/partitions.ts", lease, [
     [
       "r18-passed-over",
-      "leader.replica.remember();",
-      "",
+      "table.restartAt(jump.to);\n      leader.replica.remember();",
+      "table.restartAt(jump.to);",
       "R18: a foreign commit that passes over a task lets it be known as long as any other",
     ],
   ]),

@@ -63,6 +63,7 @@ function begin(leader: LeaderState, report: PartitionReport, table: PartitionTab
   const from = report.ours && report.from >= 0 ? report.from : report.position;
   table.restartAt(from);
   table.advance(report.position);
+  leader.replica.remember();
   leader.builder.watermark(report.pid, from, table.watermark);
   return "";
 }

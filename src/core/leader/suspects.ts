@@ -22,6 +22,7 @@ export function restoreLost(leader: LeaderState, report: PartitionReport, table:
     leader.persisted.delete(report.pid);
     table.restartAt(stored.from);
     table.advance(stored.watermark);
+    leader.replica.remember(); // a node may have told what it ran there before anybody owned it
     leader.builder.watermark(report.pid, stored.from, stored.watermark);
     gone = !report.hadCommit || !report.ours || report.position < stored.watermark;
   }
