@@ -256,13 +256,13 @@ export function tableNamesHolders(world: World): Observer {
     const isGranted = state === State.granted && window.eras[window.slot(offset)] === node.core!.member.state.era;
     if (!isGranted && state !== State.executing) return;
     const partition = partitionOf(window.pid);
+    const runs = world.runsByTask.get(world.taskIdOf(partition, offset)) ?? [];
+    // A process that slept past the quarantine may wake and tell of a run of its own: a fact, whoever holds the task by now (R5).
+    if (runs.some((other) => zombiesOf(world).has(other.number))) return;
     if (state === State.executing) {
-      const runs = world.runsByTask.get(world.taskIdOf(partition, offset)) ?? [];
       const run = runs.findLast((other) => other.pid === node.process.pid && other.endedAt === Infinity);
       // Its result is on its way, or it began before this node was last cut off for too long.
       if (run === undefined || run.startedAt <= (isolated.get(node.incarnation) ?? -1)) return;
-      // A process that slept past the quarantine may wake and tell of a run of its own: a fact, whoever holds the task by now (R5).
-      if (runs.some((other) => zombiesOf(world).has(other.number))) return;
     }
     for (const copy of copies) {
       const table = copy.core!.replica.table.partition(window.pid);
