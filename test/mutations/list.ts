@@ -204,6 +204,12 @@ export const mutations: readonly Mutation[] = [
 
   ...of("leader/activation.ts", activation, [
     [
+      "r4-last-set-is-back",
+      "if (this.#lastSetIsBack()) {",
+      "if (false) {",
+      "R4: who begins without the last set overwrites no member of it that comes back before the new set is written",
+    ],
+    [
       "r4-merge-first",
       "if (leader.lastSet.length === 0 || this.#everyoneMerged()) {",
       "if (leader.lastSet.length === 0 || this.#anyMerged()) {",
@@ -600,6 +606,12 @@ export const mutations: readonly Mutation[] = [
   ]),
   ...of("member/claims.ts", starts, [
     [
+      "r21-stands-still",
+      "    if (!asksDoubts(window)) continue;\n    for (const doubt",
+      "    for (const doubt",
+      "R21: doubts of a partition that stands still are not asked, and nothing is said about them",
+    ],
+    [
       "r9-ownership",
       "    window.ownership !== batch.ownership ||\n    outstanding.pid",
       "    outstanding.pid",
@@ -630,6 +642,12 @@ export const mutations: readonly Mutation[] = [
     ],
   ]),
   ...of("member/answers.ts", starts, [
+    [
+      "r6-own-doubt-is-out",
+      'if (status === "unknown" && !item.revoke && doubt?.asking !== 0)',
+      "if (false)",
+      "R6: an unknown end is not told while this node's own doubt is out: the answer may be its next adoption",
+    ],
     [
       "r11-gone-at-once",
       "if (current === State.granted) window.hold(offset);",

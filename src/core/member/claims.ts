@@ -1,6 +1,8 @@
 /**
  * Claims and doubts out, verdicts in (S2, S3, R6). A claim is a range of held offsets with their 8-byte hashes; a doubt
  * is asked again with its full id, in pages, in offset order.
+ *
+ * Longer than most files: what is asked and what is answered change the same states, and are read together.
  */
 import type { PartitionId } from "../identity.ts";
 import { Verdict, type ClaimBatch, type DoubtPage, type PartitionInfo, type VerdictBatch } from "../messages.ts";
