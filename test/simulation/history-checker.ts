@@ -20,6 +20,7 @@ import {
   type Produced,
   type SeenCheck,
   type SeenRun,
+  namesTask,
 } from "./history-report.ts";
 import type { SimulationSettings } from "./observer.ts";
 
@@ -289,9 +290,9 @@ class HistoryChecker {
     for (const run of this.#byTask.get(taskId) ?? []) {
       if (run.slept) continue;
       const runs = run.endedAt === Infinity && !this.#sleeping.has(run.pid);
-      const settles =
-        (run.outcome === "died" || run.outcome === "hang-ended") &&
-        at < run.endedAt + this.#settings.effectSettleMs * DRIFT;
+      const died = run.outcome === "died"; // in its sleep: it did nothing since it was stopped
+      const acted = died ? Math.min(run.endedAt, this.#sleeping.get(run.pid) ?? Infinity) : run.endedAt;
+      const settles = (died || run.outcome === "hang-ended") && at < acted + this.#settings.effectSettleMs * DRIFT;
       if (runs || settles)
         this.#found(
           "H7",
@@ -372,8 +373,10 @@ class HistoryChecker {
         else if (record.offset >= (this.#skipped[partition] ?? 0) && !this.#stopped.has(partition)) {
           counts.lost++;
           if (!cameToRest) continue; // cut short: what is open is not lost
-          // After an unclean start header ids wait until a stopped partition has named its suspects (R15e).
+          // After an unclean start header ids wait until a stopped partition has named its suspects (R15e), and
+          // a duplicate waits for its task in a stopped partition.
           if (this.#stopped.size > 0 && this.#forgotAt.length > 0) continue;
+          if (namesTask(this.#produced, this.#stopped, record.taskId)) continue;
           this.#found("H5", endedAt, `${partition}:${record.offset} (${record.taskId}) has no end`);
         }
       }

@@ -107,3 +107,14 @@ export function isOutsideWindow(
   }
   return changes >= Math.max(1, filterGenerations - 1) * filterCapacity * WINDOW_SLACK;
 }
+
+/** Whether one of these partitions holds a record of this task. */
+export function namesTask(
+  produced: readonly (ReadonlyMap<number, { readonly taskId: string }> | undefined)[],
+  partitions: ReadonlySet<number>,
+  taskId: string,
+): boolean {
+  for (const partition of partitions)
+    for (const record of produced[partition]?.values() ?? []) if (record.taskId === taskId) return true;
+  return false;
+}

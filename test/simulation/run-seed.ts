@@ -6,7 +6,7 @@ import { partitionOf } from "../../src/core/identity.ts";
 import { Violation } from "./history.ts";
 import { checkHistory } from "./history-checker.ts";
 import { checkers } from "./checkers/index.ts";
-import { namesSuspects } from "./checkers/stopped.ts";
+import { namesSuspects, waitsForOne } from "./checkers/stopped.ts";
 import type { ObserverFactory } from "./observer.ts";
 import { rowObservers } from "./rows/index.ts";
 import { Random } from "./random.ts";
@@ -160,13 +160,14 @@ function isAtRest(simulation: Simulation): boolean {
 function isStopped(simulation: Simulation, partition: number): boolean {
   const { names, nodes, history } = simulation;
   if (!history.events.some((event) => event.type === "fault" && MEDDLING.includes(event.kind))) return false;
-  // Or another one is, and what it had in flight before an unclean start is not named yet (R15e).
-  const waits = namesSuspects(simulation);
-  return names.some((name) =>
-    nodes
-      .get(name)
-      ?.core?.member.state.windows.values()
-      .some((window) => window.stopped !== "" && (waits || partitionOf(window.pid) === partition)),
+  const stopped = new Set<number>();
+  for (const name of names)
+    for (const window of nodes.get(name)?.core?.member.state.windows.values() ?? [])
+      if (window.stopped !== "") stopped.add(partitionOf(window.pid));
+  // Or another one is, and what it had in flight before an unclean start is not named yet (R15e), or is the same task.
+  return (
+    stopped.has(partition) ||
+    (stopped.size > 0 && (namesSuspects(simulation) || waitsForOne(simulation, stopped, partition)))
   );
 }
 

@@ -186,7 +186,8 @@ export function checksComeLate(world: World): Observer {
         const process = world.nodes.get(run.node)?.process;
         const runs = run.endedAt === Infinity && process?.pid === run.pid && process.state === "running";
         const settles =
-          (run.outcome === "died" || run.outcome === "unknown") && event.at < run.endedAt + effectSettleMs * DRIFT;
+          (run.outcome === "died" || run.outcome === "unknown") &&
+          event.at < zombies.lastActedAt(run) + effectSettleMs * DRIFT;
         if (!runs && !settles) continue;
         const why = runs ? "runs" : "may still have an effect";
         violated("I22", `${event.node} checks ${event.taskId} at ${event.at} while it ${why}: ${tellRun(run)}`);

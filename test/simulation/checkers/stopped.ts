@@ -20,8 +20,25 @@ export class StoppedPartitions {
   }
 
   has(partition: number): boolean {
-    return this.#partitions.has(partition) || (this.#partitions.size > 0 && namesSuspects(this.#world));
+    if (this.#partitions.size === 0) return false;
+    return (
+      this.#partitions.has(partition) ||
+      namesSuspects(this.#world) ||
+      waitsForOne(this.#world, this.#partitions, partition)
+    );
   }
+}
+
+/** Its oldest open record is the same task as one that a stopped partition holds: given there, and neither run nor given back. */
+export function waitsForOne({ log, committed }: World, stopped: ReadonlySet<number>, partition: number): boolean {
+  const taskId = log[partition]?.[committed[partition] ?? 0]?.taskId ?? "";
+  if (taskId === "") return false;
+  for (const other of stopped) {
+    const records = log[other]!;
+    for (let offset = committed[other] ?? 0; offset < records.length; offset++)
+      if (records[offset]!.taskId === taskId) return true;
+  }
+  return false;
 }
 
 /**

@@ -7,13 +7,14 @@
 import { Phase } from "../../../src/core/messages.ts";
 import type { PartitionTable } from "../../../src/core/table.ts";
 import type { HistoryEvent } from "../history.ts";
-import type { World } from "../observer.ts";
+import type { Run, World } from "../observer.ts";
 import { Once, perWorld } from "./checker.ts";
 
 export class Zombies {
   readonly #world: World;
   readonly #once = new Once<HistoryEvent>();
   readonly #stopped = new Map<number, number>(); // processes, and since when
+  readonly #frozen = new Map<number, number>(); // processes that died in their sleep, and since when they did nothing
   readonly #runs = new Set<number>();
   readonly #sleepers = new Set<string>(); // incarnations
 
@@ -23,6 +24,11 @@ export class Zombies {
 
   has(run: number): boolean {
     return this.#runs.has(run);
+  }
+
+  /** When a run that ended with its process could last do something: a process that is killed in its sleep did nothing since it stopped. */
+  lastActedAt(run: Run): number {
+    return Math.min(run.endedAt, this.#frozen.get(run.pid) ?? Infinity);
   }
 
   /**
@@ -42,6 +48,8 @@ export class Zombies {
       if (pid !== undefined) this.#stopped.set(pid, event.at);
     } else if (event.type === "process" && event.what === "stopped") this.#stopped.set(event.pid, event.at);
     else if (event.type === "process" && event.what === "continued") this.#continued(event.node, event.pid);
+    else if (event.type === "process" && this.#stopped.has(event.pid) && event.what !== "started")
+      this.#frozen.set(event.pid, this.#stopped.get(event.pid)!);
     // The others of its batch start at the moment at which it is stopped, before it feels that.
     else if (event.type === "handler-start" && event.at > (this.#stopped.get(event.pid) ?? Infinity))
       this.#continued(event.node, event.pid);
