@@ -146,7 +146,9 @@ export class Doubles {
       first.outcome === "unknown" ||
       first.outcome === "died" ||
       this.#ended.has(first.pid) ||
-      this.#gone.has(incarnation);
+      this.#gone.has(incarnation) ||
+      // A cell without a memory doubts everything below its ceilings (R15), also what a process ran that sleeps since.
+      this.#forgot.some(({ at }) => at >= first.startedAt && at <= second.startedAt);
     if (!inDoubt) return null;
     const check = this.#lastCheck.get(keyOf(second.partition, second.offset));
     if (check?.answer === "not-executed" && check.truth && !checkIsTruthful) return "the check was wrong";
