@@ -10,6 +10,7 @@ import type { HistoryEvent } from "../history.ts";
 import type { Observer, SimulatedNode, World } from "../observer.ts";
 import { copiesOf, keyOf, violated } from "./checker.ts";
 import { decisionsOf } from "./decisions.ts";
+import { returnedMeanwhile } from "./returned.ts";
 
 const MEANS: Partial<Record<AnswerItem["status"], readonly number[]>> = {
   pending: [
@@ -145,7 +146,8 @@ export function noCheckOnABit(world: World): Observer {
         for (const copy of copiesOf(world)) {
           const table = copy.core!.replica.table.partition(effect.pid);
           if (table.isDirty(effect.offset) && !table.isMaybe(effect.offset)) continue;
-          if (isSuspect(table, effect.offset)) continue;
+          if (isSuspect(table, effect.offset) || returnedMeanwhile(world, node, copy, effect.pid, effect.offset))
+            continue;
           violated(
             "I24",
             `${node.name} checks ${keyOf(partition, effect.offset)} at ${world.now}; at ${copy.name} its entry is ` +

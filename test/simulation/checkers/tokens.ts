@@ -2,11 +2,11 @@
 import type { CoreEffect } from "../../../src/core/effects.ts";
 import { compareStamps, partitionOf, type PartitionId } from "../../../src/core/identity.ts";
 import { State, type PartitionWindow } from "../../../src/core/member/window.ts";
-import { Phase } from "../../../src/core/messages.ts";
 import { isFinalPhase } from "../../../src/core/table.ts";
 import type { HistoryEvent } from "../history.ts";
 import type { Observer, SimulatedNode, World } from "../observer.ts";
 import { copiesOf, inSyncOf, isLive, keyOf, violated } from "./checker.ts";
+import { returnedMeanwhile } from "./returned.ts";
 import { zombiesOf } from "./timing.ts";
 
 export type Execute = Extract<CoreEffect, { type: "execute" }>;
@@ -204,23 +204,10 @@ export function startsAreGranted(world: World): Observer {
     for (const copy of copiesOf(world)) {
       const table = copy.core!.replica.table.partition(pid);
       if (table.holderOf(offset) === node.incarnation && !isFinalPhase(table.phaseOf(offset))) continue;
-      if (returnedMeanwhile(node, copy, pid, offset) || zombiesOf(world).setAside(table, offset)) continue;
+      if (returnedMeanwhile(world, node, copy, pid, offset) || zombiesOf(world).setAside(table, offset)) continue;
       const entry = JSON.stringify(table.read(offset));
       violated("I9", `${name} (epoch ${epoch}): at ${copy.name} its entry is ${entry}, watermark ${table.watermark}`);
     }
-  };
-  /**
-   * Who was waited for in vain (R12) came back and told that it had executed the task, after it was adopted by this node, which has not
-   * heard of that yet: a later sequence, of a run that ended well in another process, and the adoption's check or policy decides.
-   */
-  const returnedMeanwhile = (node: SimulatedNode, copy: SimulatedNode, pid: PartitionId, offset: number): boolean => {
-    const table = copy.core!.replica.table.partition(pid);
-    const window = node.core!.member.state.windows.get(pid);
-    if (window === undefined || table.phaseOf(offset) !== Phase.executed || table.unknownRunsOf(offset) === 0)
-      return false;
-    if (table.holderOf(offset) === node.incarnation || table.stampOf(offset) <= window.stampOf(offset)) return false;
-    const runs = world.runsByTask.get(world.taskIdOf(partitionOf(pid), offset)) ?? [];
-    return runs.some((run) => run.pid !== node.process.pid && run.outcome === "success");
   };
   return {
     quietSteps: [],
@@ -268,6 +255,7 @@ export function tableNamesHolders(world: World): Observer {
       const table = copy.core!.replica.table.partition(window.pid);
       if (table.holderOf(offset) === node.incarnation) continue;
       if (state === State.granted && zombiesOf(world).setAside(table, offset)) continue;
+      if (returnedMeanwhile(world, node, copy, window.pid, offset)) continue;
       const what = state === State.executing ? "runs" : "was granted";
       violated(
         "I16",
