@@ -28,17 +28,19 @@ export class Replica {
   appliedEpoch = 0;
   appliedSeq = 0;
   readonly #settings: FilterSettings;
+  readonly #size: BloomParameters; // found by a search: once
   #seen = new Uint8Array(64);
 
   constructor(settings: FilterSettings) {
     this.#settings = settings;
-    this.filter = newFilter(settings);
+    this.#size = sizeOf(settings);
+    this.filter = newFilter(settings, this.#size);
   }
 
   /** Drops everything: before a sync by a node that was not in the last set (R5). */
   clear(): void {
     this.table.clear();
-    this.filter = newFilter(this.#settings);
+    this.filter = newFilter(this.#settings, this.#size);
     this.appliedEpoch = 0;
     this.appliedSeq = 0;
   }
@@ -175,23 +177,15 @@ export class Replica {
   }
 }
 
-/** Sizing searches; a node does it once, however often it begins with an empty filter. */
-const sized = new WeakMap<FilterSettings, BloomParameters>();
-
 function sizeOf(settings: FilterSettings): BloomParameters {
-  const known = sized.get(settings);
-  if (known !== undefined) return known;
-  const made = estimateParameters({
+  return estimateParameters({
     capacity: settings.capacityPerGeneration,
     falsePositiveRate: settings.falsePositiveRate / settings.generations,
     seed: settings.seed,
   });
-  sized.set(settings, made);
-  return made;
 }
 
-function newFilter(settings: FilterSettings): RotatingBloomFilter {
-  const { blocks, k, seed } = sizeOf(settings);
+function newFilter(settings: FilterSettings, { blocks, k, seed }: BloomParameters): RotatingBloomFilter {
   return new RotatingBloomFilter({
     blocks,
     k,

@@ -1,6 +1,6 @@
 /** Faults of a whole cell, and what operators do to one: restarts, other parameters, a replay. */
 import type { Acts } from "./fault-acts.ts";
-import { quarantineOf } from "./fault-plan.ts";
+import { quarantineMs } from "../../src/config/relations.ts";
 import type { FaultField } from "./faults.ts";
 
 /** How often a script looks whether its next part may begin, and how often at most. */
@@ -113,7 +113,7 @@ function wipe({ simulation, told, end }: FaultField): void {
   renewed.add(simulation);
   told("coordinator-wipe", "");
   zookeeper.wipe();
-  end(3 * quarantineOf(settings.timing));
+  end(3 * quarantineMs(settings.timing));
 }
 
 /**

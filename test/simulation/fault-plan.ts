@@ -3,9 +3,10 @@
  * (shrinking). A fault is one step, or a short script of steps; it comes at its time, or when after its time a moment of the
  * protocol is seen (triggers.ts). Whom each step hits is decided then, from the scene and numbers of the fault's own.
  */
+import { quarantineMs } from "../../src/config/relations.ts";
 import { AIMED, type AimedPhase, type AimedStep, type Duration } from "./aimed-faults.ts";
 import type { FaultKind } from "./history.ts";
-import type { SimulationSettings, TimingSettings } from "./observer.ts";
+import type { SimulationSettings } from "./observer.ts";
 import type { Random } from "./random.ts";
 import { MOMENTS, type Moment, type Spread } from "./triggers.ts";
 
@@ -69,18 +70,14 @@ const AT_MOMENTS: readonly string[] = [
 /** Handlers bring these about (workload.ts). */
 const OF_HANDLERS: readonly string[] = ["block", "stop-before-handler"];
 
-export function quarantineOf(timing: TimingSettings): number {
-  return timing.leaseMs + timing.isolationGraceMs + timing.quarantineMarginMs;
-}
-
 function draw(random: Random, { unit, from, to }: Duration, settings: SimulationSettings): number {
   const { timing, effectSettleMs } = settings;
   const units: Record<Duration["unit"], number> = {
     lease: timing.leaseMs,
     session: timing.sessionMs,
     eviction: timing.inSyncEvictionMs,
-    quarantine: quarantineOf(timing),
-    takeover: timing.kafkaSessionMs + quarantineOf(timing) + effectSettleMs, // until another node may run what this one ran
+    quarantine: quarantineMs(timing),
+    takeover: timing.kafkaSessionMs + quarantineMs(timing) + effectSettleMs, // until another node may run what this one ran
   };
   return Math.ceil(units[unit] * (from + (to - from) * random.next()));
 }
@@ -109,7 +106,7 @@ function plainPhase(random: Random, { timing }: SimulationSettings, act: Act): F
       ? random.pick(["any", "any", "leader", "worker"] as const)
       : random.pick(["any", "leader", "worker", "actor", "actor", "subject"] as const);
   const long = random.chance(0.2)
-    ? quarantineOf(timing) * 1.6
+    ? quarantineMs(timing) * 1.6
     : random.chance(0.5)
       ? timing.sessionMs * 1.5
       : timing.leaseMs;

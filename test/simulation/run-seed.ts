@@ -1,4 +1,5 @@
 /** One seed, from its first draw to its verdict. */
+import { quarantineMs } from "../../src/config/relations.ts";
 import { Simulation } from "./simulation.ts";
 import { describeFault, planFaults } from "./fault-plan.ts";
 import { Faults } from "./faults.ts";
@@ -110,8 +111,7 @@ function live(simulation: Simulation, workload: Workload, faults: Faults): void 
   workload.calm = true;
   simulation.quiet = true;
   simulation.history.add({ type: "quiet", at: simulation.now });
-  const quarantineMs = timing.leaseMs + timing.isolationGraceMs + timing.quarantineMarginMs;
-  const limitMs = REST_QUARANTINES_MAX * quarantineMs;
+  const limitMs = REST_QUARANTINES_MAX * quarantineMs(timing);
   const settledAt = simulation.now + settleMs(simulation, faults);
   const rested = simulation.until(
     () => {

@@ -468,15 +468,8 @@ export class Simulation implements World {
 
 /** The options of every node of the cell. */
 export function configOf(settings: SimulationSettings): Partial<NodeConfig> {
-  const { timing } = settings;
-  const { handlerTimeoutMs, abortGraceMs, checkTimeoutMs, retryBackoffMs, retryBackoffMaxMs, ...times } = timing;
   return {
-    ...times,
-    handlerTimeoutMs,
-    abortGraceMs,
-    checkTimeoutMs,
-    retryBackoffMs,
-    retryBackoffMaxMs,
+    ...settings.timing,
     cell: CELL,
     zookeeper: "simulated:2181",
     kafkaBrokers: ["simulated:9092"],

@@ -5,6 +5,7 @@
  * What happens at the same moment happens in an order that the seed decides.
  */
 import { drainMicrotasks } from "bun:jsc";
+import { Heap } from "../support/heap.ts";
 import type { Random } from "./random.ts";
 
 export interface Scheduled {
@@ -113,7 +114,7 @@ export class VirtualTime {
   events = 0;
   /** Called after every callback and its microtasks, in the process in which it ran (null: the world). */
   onEvent: ((process: SimulatedProcess | null) => void) | null = null;
-  readonly #heap: Scheduled[] = [];
+  readonly #heap = new Heap<Scheduled>(isBefore);
   readonly #random: Random;
   #immediates: (() => void)[] = [];
   readonly #salt: number;
@@ -128,13 +129,7 @@ export class VirtualTime {
   after(ms: number, run: () => void, process: SimulatedProcess | null = null): Scheduled {
     const at = this.now + Math.max(0, ms);
     const item: Scheduled = { at, tie: this.#tie(at, process), id: this.#ids++, process, run, cancelled: false };
-    const heap = this.#heap;
-    let index = heap.push(item) - 1;
-    for (let parent = (index - 1) >> 1; index > 0 && isBefore(item, heap[parent]!); parent = (index - 1) >> 1) {
-      heap[index] = heap[parent]!;
-      index = parent;
-    }
-    heap[index] = item;
+    this.#heap.push(item);
     return item;
   }
 
@@ -184,9 +179,9 @@ export class VirtualTime {
 
   /** The next thing; false when there is none before `until`. */
   step(until = Infinity): boolean {
-    const next = this.#heap[0];
+    const next = this.#heap.first;
     if (next === undefined || next.at > until) return false;
-    this.#pop();
+    this.#heap.take();
     if (next.cancelled) return true;
     this.now = Math.max(this.now, next.at);
     if (next.process === null) this.runIn(null, next.run);
@@ -199,19 +194,5 @@ export class VirtualTime {
     const end = this.now + ms;
     while (this.step(end));
     this.now = end;
-  }
-
-  #pop(): void {
-    const heap = this.#heap;
-    const last = heap.pop()!;
-    if (heap.length === 0) return;
-    let at = 0;
-    for (let child = 1; child < heap.length; child = 2 * at + 1) {
-      if (child + 1 < heap.length && isBefore(heap[child + 1]!, heap[child]!)) child++;
-      if (!isBefore(heap[child]!, last)) break;
-      heap[at] = heap[child]!;
-      at = child;
-    }
-    heap[at] = last;
   }
 }

@@ -2,7 +2,7 @@
  * What the world asks of the cell: records over time (bursts, duplicates of a task id some ms apart on any partition, gaps), and what
  * handlers and checks do with them. Decided by the seed alone, whatever the cell does.
  */
-import { quarantineOf } from "./fault-plan.ts";
+import { quarantineMs } from "../../src/config/relations.ts";
 import type { Behaviour, CheckPlan, RunPlan } from "./handlers.ts";
 import type { Run, SimulationSettings } from "./observer.ts";
 import type { Random } from "./random.ts";
@@ -114,7 +114,7 @@ export class Workload implements Behaviour {
   #surprise(): Pick<RunPlan, "stoppedMs" | "blockMs"> {
     const random = this.#handlers;
     const { faults, timing } = this.#settings;
-    const takeover = quarantineOf(timing) + timing.kafkaSessionMs;
+    const takeover = quarantineMs(timing) + timing.kafkaSessionMs;
     const stops = faults.includes("stop-before-handler") && random.chance(0.005);
     const blocks = faults.includes("block") && random.chance(0.003);
     return {

@@ -3,6 +3,7 @@
  * handlers and checks that are simulated with just the semantics that the scenarios need. Deterministic: no clock, no
  * randomness but a seeded one. The wide simulator with its swarm of faults is another thing; this one is driven by hand.
  */
+import { Heap } from "./heap.ts";
 import { NodeCore } from "../../src/core/node.ts";
 import type { CoreEffect } from "../../src/core/effects.ts";
 import { Outcome, type CheckAnswer, type CoreEvent } from "../../src/core/events.ts";
@@ -148,7 +149,7 @@ export class Cell {
   acknowledgeSetAside = true;
   suspectEverybody = false;
 
-  #timers: Timer[] = [];
+  readonly #timers = new Heap<Timer>(isBefore);
   #order = 0;
   #connection = 1;
   readonly #links = new Map<number, SimulatedLink>();
@@ -407,36 +408,14 @@ export class Cell {
 
   after(ms: number, run: () => void): void {
     const timer = { at: this.now + ms, order: this.#order++, run };
-    const timers = this.#timers; // a binary heap, the next one first
-    let at = timers.push(timer) - 1;
-    for (let parent = (at - 1) >> 1; at > 0 && isBefore(timer, timers[parent]!); parent = (at - 1) >> 1) {
-      timers[at] = timers[parent]!;
-      at = parent;
-    }
-    timers[at] = timer;
-  }
-
-  #takeTimer(): Timer {
-    const timers = this.#timers;
-    const first = timers[0]!;
-    const last = timers.pop()!;
-    if (timers.length === 0) return first;
-    let at = 0;
-    for (let child = 1; child < timers.length; child = 2 * at + 1) {
-      if (child + 1 < timers.length && isBefore(timers[child + 1]!, timers[child]!)) child++;
-      if (!isBefore(timers[child]!, last)) break;
-      timers[at] = timers[child]!;
-      at = child;
-    }
-    timers[at] = last;
-    return first;
+    this.#timers.push(timer);
   }
 
   /** Runs until the time is over. */
   advance(ms: number): void {
     const end = this.now + ms;
-    while (this.#timers.length > 0 && this.#timers[0]!.at <= end) {
-      const next = this.#takeTimer();
+    while ((this.#timers.first?.at ?? Infinity) <= end) {
+      const next = this.#timers.take();
       this.now = Math.max(this.now, next.at);
       next.run();
     }

@@ -42,6 +42,12 @@ export class PartitionPositions {
     return this.#byKey.get(keyOf(topic, partition));
   }
 
+  /** Nothing happens for a partition that is not assigned now. */
+  setPaused(topic: string, partition: number, paused: boolean): void {
+    const current = this.get(topic, partition);
+    if (current !== undefined) current.paused = paused;
+  }
+
   all(): Iterable<ReadPosition> {
     return this.#byKey.values();
   }

@@ -54,15 +54,24 @@ export function checkedBeforeAnotherRun(world: World): Observer {
   };
 }
 
+/** A leader's last sequence before this step, told by its one after it; Infinity in the first step that is seen. */
+function sequencesBefore(): (node: SimulatedNode, after: number) => number {
+  const known = new Map<string, number>(); // by incarnation
+  return (node, after) => {
+    const before = known.get(node.incarnation) ?? Infinity;
+    known.set(node.incarnation, after);
+    return before;
+  };
+}
+
 /** R11, R23: "unknown" and "refused" free an entry with what the holder said about it. */
 export function releasesKeepWhatIsKnown(world: World): Observer {
-  const stamps = new Map<string, number>(); // a leader's last sequence before the step, by incarnation
+  const sequenceBefore = sequencesBefore();
   return {
     onStep(node, event) {
       const state = node.core!.leader?.state;
       if (state === undefined) return;
-      const before = stamps.get(node.incarnation) ?? Infinity;
-      stamps.set(node.incarnation, state.stamp);
+      const before = sequenceBefore(node, state.stamp);
       if (event.type !== "message" || event.message.kind !== "answer") return;
       for (const { pid, offset, status, attempts } of event.message.items) {
         const table = state.replica.table.partition(pid);
@@ -276,13 +285,12 @@ export function endsAreCertain(world: World): Observer {
 
 /** R24: a claim of a lower group generation than a connected owner's gives nothing. */
 export function formerOwnersGetNothing(world: World): Observer {
-  const stamps = new Map<string, number>(); // a leader's last sequence before the step, by incarnation
+  const sequenceBefore = sequencesBefore();
   return {
     onStep(node, event) {
       const state = node.core!.leader?.state;
       if (state === undefined) return;
-      const before = stamps.get(node.incarnation) ?? Infinity;
-      stamps.set(node.incarnation, state.stamp);
+      const before = sequenceBefore(node, state.stamp);
       if (event.type !== "message" || event.message.kind !== "report") return;
       for (const { pid, generation, offsets } of [...event.message.claims, ...event.message.doubts]) {
         const facts = state.partitions.get(pid);

@@ -1,4 +1,5 @@
 /** V1-V5: after the faults the cell comes to rest, everything is finished, and no trouble feeds itself. */
+import { quarantineMs } from "../../../src/config/relations.ts";
 import type { CoreEffect } from "../../../src/core/effects.ts";
 import type { CoreEvent } from "../../../src/core/events.ts";
 import { partitionOf } from "../../../src/core/identity.ts";
@@ -95,7 +96,7 @@ export function noStandstill(world: World): Observer {
   const boundMs =
     2 * timing.sessionMs +
     timing.uncleanStartAfterMs +
-    2 * (timing.leaseMs + timing.isolationGraceMs + timing.quarantineMarginMs + effectSettleMs) +
+    2 * (quarantineMs(timing) + effectSettleMs) +
     timing.kafkaSessionMs +
     timing.kafkaRebalanceMs +
     4 * timing.handlerTimeoutMs +

@@ -215,16 +215,12 @@ export class SimulatedConsumer implements TaskConsumer, GroupClient {
   // ---- reading
 
   pause(topic: string, partition: number): void {
-    this.#change(() => {
-      const current = this.#positions.get(topic, partition);
-      if (current !== undefined) current.paused = true;
-    });
+    this.#change(() => this.#positions.setPaused(topic, partition, true));
   }
 
   resume(topic: string, partition: number): void {
     this.#change(() => {
-      const current = this.#positions.get(topic, partition);
-      if (current !== undefined) current.paused = false;
+      this.#positions.setPaused(topic, partition, false);
       this.#kick();
     });
   }
