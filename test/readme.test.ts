@@ -18,7 +18,7 @@ import { loadOptions } from "../src/config/load.ts";
 import { environmentName, flagName } from "../src/config/option.ts";
 import { nodeConfig } from "../src/config/node-config.ts";
 import { nodeOptions } from "../src/config/option-table.ts";
-import { quarantineMs } from "../src/config/relations.ts";
+import { quarantineMs } from "../src/core/settings.ts";
 
 const ROOT = resolve(import.meta.dir, "..");
 const COMMANDS: readonly Command[] = [runCommand, demoCommand, produceCommand, statusCommand];

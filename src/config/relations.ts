@@ -2,6 +2,7 @@
  * Relations between options: what makes the timing of a cell sound (protocol, section 5) and what options need each
  * other. All violations are returned at once; each names the relation, what was expected and what came.
  */
+import { quarantineMs } from "../core/settings.ts";
 import type { NodeConfig } from "./option-table.ts";
 import { formatAddress } from "./option-types.ts";
 
@@ -15,11 +16,6 @@ interface Relation {
   readonly comparison: "at least" | "more than";
   readonly right: number;
   readonly unit: string;
-}
-
-/** How long the leader waits before it believes that a silent node has stopped (R12). */
-export function quarantineMs(config: Pick<NodeConfig, "leaseMs" | "isolationGraceMs" | "quarantineMarginMs">): number {
-  return config.leaseMs + config.isolationGraceMs + config.quarantineMarginMs;
 }
 
 function timingRelations(c: NodeConfig): Relation[] {

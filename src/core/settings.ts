@@ -63,3 +63,8 @@ export interface FilterSettings {
   readonly falsePositiveRate: number; // over all generations
   readonly seed: number;
 }
+
+/** How long the leader waits before it believes that a silent node has stopped (R12); effects then settle. */
+export function quarantineMs(times: Pick<CoreSettings, "leaseMs" | "isolationGraceMs" | "quarantineMarginMs">): number {
+  return times.leaseMs + times.isolationGraceMs + times.quarantineMarginMs;
+}

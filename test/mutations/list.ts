@@ -432,7 +432,7 @@ export const mutations: readonly Mutation[] = [
     ],
     [
       "r6-told",
-      "this.#wake(pid, offset, phase);",
+      "this.#ended(pid, offset, phase);",
       "{\n    }",
       "R6: step 3: running means wait, and the end is told to who waits",
     ],
@@ -667,23 +667,23 @@ export const mutations: readonly Mutation[] = [
       "R11: a task that ended unknown here is said to be unknown, revoked or not",
     ],
   ]),
-  ...of("leader/questions.ts", quarantine, [
+  ...of("leader/gone.ts", quarantine, [
     [
       "r12-quarantine",
-      "now >= heard + leaseMs + isolationGraceMs + quarantineMarginMs + leader.ctx.topic(pid).effectSettleMs;",
-      "now >= heard + leaseMs + isolationGraceMs + leader.ctx.topic(pid).effectSettleMs;",
+      "heard + quarantineMs(leader.ctx.settings) + settleMs",
+      "heard + quarantineMs(leader.ctx.settings) - leader.ctx.settings.quarantineMarginMs + settleMs",
       "R12: an unreachable holder is waited for: lease, grace and margin from its last frame, then the settle time",
     ],
     [
       "r12-proof-settles",
-      "const proven = provenAt !== undefined && now >= provenAt + leader.ctx.topic(pid).effectSettleMs;",
-      "const proven = provenAt !== undefined;",
+      "return provenAt !== undefined && now >= provenAt + settleMs;",
+      "return provenAt !== undefined;",
       "R12: a proven death is believed when its effects have settled",
     ],
     [
       "r12-member-node",
-      "const proven = provenAt !== undefined && now >= provenAt + leader.ctx.topic(pid).effectSettleMs;",
-      "const proven = !leader.registered.has(incarnation);",
+      "return provenAt !== undefined && now >= provenAt + settleMs;",
+      "return !leader.registered.has(incarnation);",
       "R12: a member node that is gone proves nothing",
     ],
     [
@@ -693,16 +693,18 @@ export const mutations: readonly Mutation[] = [
       "R12: for who was never heard in this epoch the time counts from the activation",
     ],
     [
-      "r12-comes-back",
-      "if (leader.connected(holder)) {",
-      'if (holder === "") {',
-      "R12: a holder that comes back is asked, whatever time has passed",
-    ],
-    [
       "r12-partitioned",
       "const heard = Math.max(leader.lastFrame.get(incarnation) ?? -Infinity, leader.activatedAt);",
       "const heard = -Infinity;",
       "R12: a task whose executor is partitioned away runs again only after the executor was stopped",
+    ],
+  ]),
+  ...of("leader/questions.ts", quarantine, [
+    [
+      "r12-comes-back",
+      "if (leader.connected(holder)) {",
+      'if (holder === "") {',
+      "R12: a holder that comes back is asked, whatever time has passed",
     ],
   ]),
   ...of("member/member.ts", quarantine, [
@@ -1132,7 +1134,7 @@ export const mutations: readonly Mutation[] = [
   ...of("leader/evicted.ts", evicted, [
     [
       "r15-evicted-quarantine",
-      "return now < heard + quarantineMs(leader.ctx);",
+      "return now < quarantineEnd(leader, incarnation, settleMs(leader.ctx));",
       "return false;",
       "R15: who left the set stands beside it until its quarantine is over",
     ],
@@ -1168,8 +1170,8 @@ export const mutations: readonly Mutation[] = [
     ],
     [
       "r15-evicted-anybody",
-      "(now < leader.activatedAt + quarantineMs(leader.ctx) || known.some(stays))",
-      "now < leader.activatedAt + quarantineMs(leader.ctx)",
+      "(now < leader.activatedAt + longestQuarantineMs(leader.ctx) || known.some(stays))",
+      "now < leader.activatedAt + longestQuarantineMs(leader.ctx)",
       "R15: names that are too many are one name, whose death nobody proves",
     ],
   ]),
@@ -1210,7 +1212,7 @@ export const mutations: readonly Mutation[] = [
     ],
     [
       "r15-quarantine",
-      "if (now >= leader.activatedAt + quarantineMs(leader.ctx)) return true;",
+      "if (now >= leader.activatedAt + longestQuarantineMs(leader.ctx)) return true;",
       "return true;",
       "R15: suspects are adopted when the quarantine since the activation is over",
     ],
@@ -1702,13 +1704,8 @@ export const mutations: readonly Mutation[] = [
       HISTORIES,
     ],
   ]),
-  ...of("leader/questions.ts", chaos, [
-    [
-      "chaos-quarantine",
-      "now >= heard + leaseMs + isolationGraceMs + quarantineMarginMs + leader.ctx.topic(pid).effectSettleMs;",
-      "now >= heard;",
-      HISTORIES,
-    ],
+  ...of("leader/gone.ts", chaos, [
+    ["chaos-quarantine", "return heard + quarantineMs(leader.ctx.settings) + settleMs;", "return heard;", HISTORIES],
   ]),
   ...of("leader/suspects.ts", chaos, [
     ["chaos-suspects", "if (lost.clean) return;", "if (lost.clean || leader.epoch > 0) return;", HISTORIES],

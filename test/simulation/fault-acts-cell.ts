@@ -1,6 +1,6 @@
 /** Faults of a whole cell, and what operators do to one: restarts, other parameters, a replay. */
 import type { Acts } from "./fault-acts.ts";
-import { quarantineMs } from "../../src/config/relations.ts";
+import { quarantineMs } from "../../src/core/settings.ts";
 import type { FaultField } from "./faults.ts";
 
 /** How often a script looks whether its next part may begin, and how often at most. */

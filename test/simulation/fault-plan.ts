@@ -3,7 +3,7 @@
  * (shrinking). A fault is one step, or a short script of steps; it comes at its time, or when after its time a moment of the
  * protocol is seen (triggers.ts). Whom each step hits is decided then, from the scene and numbers of the fault's own.
  */
-import { quarantineMs } from "../../src/config/relations.ts";
+import { quarantineMs } from "../../src/core/settings.ts";
 import { AIMED, type AimedPhase, type AimedStep, type Duration } from "./aimed-faults.ts";
 import type { FaultKind } from "./history.ts";
 import type { SimulationSettings } from "./observer.ts";

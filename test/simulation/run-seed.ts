@@ -1,5 +1,5 @@
 /** One seed, from its first draw to its verdict. */
-import { quarantineMs } from "../../src/config/relations.ts";
+import { quarantineMs } from "../../src/core/settings.ts";
 import { Simulation } from "./simulation.ts";
 import { describeFault, planFaults } from "./fault-plan.ts";
 import { Faults } from "./faults.ts";

@@ -2,7 +2,7 @@
  * What the world asks of the cell: records over time (bursts, duplicates of a task id some ms apart on any partition, gaps), and what
  * handlers and checks do with them. Decided by the seed alone, whatever the cell does.
  */
-import { quarantineMs } from "../../src/config/relations.ts";
+import { quarantineMs } from "../../src/core/settings.ts";
 import type { Behaviour, CheckPlan, RunPlan } from "./handlers.ts";
 import type { Run, SimulationSettings } from "./observer.ts";
 import type { Random } from "./random.ts";

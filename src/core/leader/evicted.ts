@@ -7,6 +7,8 @@
  */
 import type { Context } from "../context.ts";
 import type { Incarnation } from "../identity.ts";
+import { quarantineMs } from "../settings.ts";
+import { isProvenDead, quarantineEnd } from "./gone.ts";
 import type { LeaderState } from "./state.ts";
 
 /** Each start of a whole cell may leave as many names as it has nodes. */
@@ -14,10 +16,9 @@ export const EVICTED_MAX = 64;
 /** Stands for all names when they are too many: nobody proves its death, so the quarantine is waited for. */
 export const ANYBODY = "*";
 
-/** How long after its last word nothing of an incarnation runs or has an effect any more (R12). */
-export function quarantineMs(ctx: Context): number {
-  const { leaseMs, isolationGraceMs, quarantineMarginMs } = ctx.settings;
-  return leaseMs + isolationGraceMs + quarantineMarginMs + settleMs(ctx);
+/** How long after its last word nothing of an incarnation runs or has an effect any more, of any topic (R12). */
+export function longestQuarantineMs(ctx: Context): number {
+  return quarantineMs(ctx.settings) + settleMs(ctx);
 }
 
 /** The longest that an effect may take to land, of any topic. */
@@ -25,10 +26,9 @@ function settleMs(ctx: Context): number {
   return Math.max(...ctx.settings.topics.map((topic) => topic.effectSettleMs), 0);
 }
 
-/** Its death is proven, and long enough ago. */
+/** Its death is proven, and long enough ago for the effects of every topic. */
 export function isDead(leader: LeaderState, incarnation: Incarnation, now: number): boolean {
-  const provenAt = leader.provenDead.get(incarnation);
-  return provenAt !== undefined && now >= provenAt + settleMs(leader.ctx);
+  return isProvenDead(leader, incarnation, settleMs(leader.ctx), now);
 }
 
 /** What the record says beside the set `next`. */
@@ -36,7 +36,8 @@ export function evictedBeside(leader: LeaderState, next: readonly Incarnation[],
   const names = new Set([...leader.evicted, ...(leader.active ? leader.inSync : leader.lastSet)]);
   const stays = (incarnation: Incarnation): boolean => !next.includes(incarnation) && mayRun(leader, incarnation, now);
   const known = [...leader.peers.keys(), ...leader.lastFrame.keys()];
-  const anybody = names.delete(ANYBODY) && (now < leader.activatedAt + quarantineMs(leader.ctx) || known.some(stays));
+  const anybody =
+    names.delete(ANYBODY) && (now < leader.activatedAt + longestQuarantineMs(leader.ctx) || known.some(stays));
   const left = [...names].filter(stays);
   return anybody || left.length > EVICTED_MAX ? [ANYBODY] : left;
 }
@@ -45,6 +46,5 @@ function mayRun(leader: LeaderState, incarnation: Incarnation, now: number): boo
   const peer = leader.peers.get(incarnation);
   if (peer !== undefined) return !peer.runsNothing;
   if (isDead(leader, incarnation, now)) return false;
-  const heard = Math.max(leader.lastFrame.get(incarnation) ?? -Infinity, leader.activatedAt); // not active: never over
-  return now < heard + quarantineMs(leader.ctx);
+  return now < quarantineEnd(leader, incarnation, settleMs(leader.ctx));
 }

@@ -6,6 +6,7 @@
 import type { Incarnation, PartitionId } from "../identity.ts";
 import { Phase, type AnswerItem, type QuestionItem } from "../messages.ts";
 import { isFinalPhase, type PartitionTable } from "../table.ts";
+import { isProvenDead, quarantineEnd } from "./gone.ts";
 import type { LeaderState, Peer } from "./state.ts";
 
 /** An unanswered question is asked again after this; the link is ordered, so a loss means a new connection. */
@@ -89,7 +90,7 @@ export class Questions {
       const key = `${item.pid}:${item.offset}`;
       this.#pause(key, peer.incarnation, item.status, now);
       this.#outstanding.delete(key);
-      if (item.idKnown && this.#remember(leader, item)) wakeWaiters(leader, `${item.pid}:${item.offset}`);
+      if (item.idKnown && this.#remember(leader, item)) leader.wake(key);
       this.#apply(leader, peer, item, now);
     }
   }
@@ -205,27 +206,16 @@ export function stampHere(leader: LeaderState, table: PartitionTable, offset: nu
   return table.epochOf(offset) === leader.epoch ? table.stampOf(offset) : 0;
 }
 
-function wakeWaiters(leader: LeaderState, key: string): void {
-  const byPeer = leader.waiters.get(key);
-  if (byPeer === undefined) return;
-  leader.waiters.delete(key);
-  for (const [peer, pids] of byPeer) leader.nudge(peer, pids);
-}
-
 /**
  * R12: whether an unreachable incarnation has certainly stopped: (a) its death is proven and its effects have settled,
  * or (b) lease, grace and margin passed since the later of its last frame processed here and this leader's activation.
  */
 export function isGone(leader: LeaderState, incarnation: Incarnation, pid: PartitionId, now: number): boolean {
   if (leader.connected(incarnation)) return false;
-  const provenAt = leader.provenDead.get(incarnation);
-  const proven = provenAt !== undefined && now >= provenAt + leader.ctx.topic(pid).effectSettleMs;
-  const { leaseMs, isolationGraceMs, quarantineMarginMs } = leader.ctx.settings;
-  const heard = Math.max(leader.lastFrame.get(incarnation) ?? -Infinity, leader.activatedAt);
   // Every check starts at least effectSettleMs after the old run became impossible.
-  const quarantined =
-    now >= heard + leaseMs + isolationGraceMs + quarantineMarginMs + leader.ctx.topic(pid).effectSettleMs;
-  if (!proven && !quarantined) return false;
+  const settleMs = leader.ctx.topic(pid).effectSettleMs;
+  const proven = isProvenDead(leader, incarnation, settleMs, now);
+  if (!proven && now < quarantineEnd(leader, incarnation, settleMs)) return false;
   leader.gone.add(incarnation);
   return true;
 }

@@ -226,7 +226,7 @@ export class LeaderState {
     this.builder.change(pid, holder, offset, stamp, phaseByte, unknownRuns, attempts, hi, lo, withHashes);
     // A next unknown end of this task waits for its own effects to settle.
     if (holder === "" || isFinalPhase(phase)) this.unknownSince.delete(`${pid}:${offset}`);
-    if (this.waiters.size > 0 && (isFinalPhase(phase) || (flags & FREE_FLAG) !== 0)) this.#wake(pid, offset, phase);
+    if (this.waiters.size > 0 && (isFinalPhase(phase) || (flags & FREE_FLAG) !== 0)) this.#ended(pid, offset, phase);
     return stamp;
   }
 
@@ -279,16 +279,20 @@ export class LeaderState {
     else pids.add(askerPid);
   }
 
-  #wake(pid: PartitionId, offset: number, phase: Phase): void {
+  #ended(pid: PartitionId, offset: number, phase: Phase): void {
     const key = `${pid}:${offset}`;
+    if (!this.wake(key) || phase !== Phase.executed) return;
+    if (this.waitedOutcomes.size >= WAITED_OUTCOMES_MAX) this.waitedOutcomes.clear(); // their duplicates are checked
+    this.waitedOutcomes.add(key);
+  }
+
+  /** Who waits for this entry is told to ask again; false when nobody does. */
+  wake(key: string): boolean {
     const byPeer = this.waiters.get(key);
-    if (byPeer === undefined) return;
+    if (byPeer === undefined) return false;
     this.waiters.delete(key);
-    if (phase === Phase.executed) {
-      if (this.waitedOutcomes.size >= WAITED_OUTCOMES_MAX) this.waitedOutcomes.clear(); // their duplicates are checked
-      this.waitedOutcomes.add(key);
-    }
     for (const [peer, pids] of byPeer) this.nudge(peer, pids);
+    return true;
   }
 
   nudge(peer: Incarnation, pids: Iterable<PartitionId>): void {

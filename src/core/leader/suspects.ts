@@ -9,7 +9,7 @@
 import { partitionId, type PartitionId } from "../identity.ts";
 import { DIRTY_FLAG, FREE_FLAG, Phase, type PartitionReport } from "../messages.ts";
 import { isFinalPhase, type PartitionTable } from "../table.ts";
-import { isDead, quarantineMs } from "./evicted.ts";
+import { isDead, longestQuarantineMs } from "./evicted.ts";
 import type { LeaderState, LostPartition, PartitionFacts } from "./state.ts";
 
 /** Called with the first report about a partition; null when T knows it, or when the cell never began to read it. */
@@ -161,7 +161,7 @@ export function inheritSuspects(leader: LeaderState): void {
  */
 export function suspectsMayBeAdopted(leader: LeaderState, now: number): boolean {
   for (const peer of leader.peers.values()) if (!peer.factsComplete) return false;
-  if (now >= leader.activatedAt + quarantineMs(leader.ctx)) return true;
+  if (now >= leader.activatedAt + longestQuarantineMs(leader.ctx)) return true;
   if (leader.lastSet.length === 0) return false;
   return (
     leader.lastSet.every((incarnation) => isDead(leader, incarnation, now)) &&

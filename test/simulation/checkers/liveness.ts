@@ -1,5 +1,5 @@
 /** V1-V5: after the faults the cell comes to rest, everything is finished, and no trouble feeds itself. */
-import { quarantineMs } from "../../../src/config/relations.ts";
+import { quarantineMs } from "../../../src/core/settings.ts";
 import type { CoreEffect } from "../../../src/core/effects.ts";
 import type { CoreEvent } from "../../../src/core/events.ts";
 import { partitionOf } from "../../../src/core/identity.ts";
