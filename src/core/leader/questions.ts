@@ -13,7 +13,7 @@ import type { LeaderState, Peer } from "./state.ts";
 const ASK_AGAIN_MS = 1_000;
 /** An answer that changes nothing ("running", "pending", settling) is not worth asking for again at once. */
 const PAUSE_MS = 100;
-const PAUSES_MAX = 16_384;
+const TIDY_MIN = 16_384;
 const IDS_MAX = 65_536;
 /** Answers carry full task ids: so many fit a frame. */
 const ITEMS_PER_QUESTION_MAX = 1_024;
@@ -26,15 +26,10 @@ export interface KnownId {
 
 export class Questions {
   readonly #outgoing = new Map<Incarnation, QuestionItem[]>();
-  readonly #outstanding = new Map<
-    string,
-    { readonly askedAt: number; readonly holder: Incarnation; readonly revoke: boolean }
-  >();
-  /** Until when an entry is not asked about again, by key; for this holder, and for a question of the same kind. */
-  readonly #pauses = new Map<
-    string,
-    { readonly until: number; readonly holder: Incarnation; readonly revoke: boolean }
-  >();
+  /** What was asked, by entry: until then its holder is not asked the same again, unless an answer changes something. */
+  readonly #asked = new Map<string, { until: number; readonly holder: Incarnation; readonly revoke: boolean }>();
+  /** So many make it worth looking for those whose time is over. */
+  #tidyAt = TIDY_MIN;
   readonly #ids = new Map<string, KnownId>();
   readonly #keyOfId = new Map<string, string>();
   #next = 1;
@@ -53,17 +48,10 @@ export class Questions {
 
   ask(leader: LeaderState, holder: Incarnation, item: QuestionItem, now: number): void {
     const key = `${item.pid}:${item.offset}`;
-    const known = this.#outstanding.get(key);
-    if (
-      known !== undefined &&
-      known.holder === holder &&
-      (known.revoke || !item.revoke) &&
-      now < known.askedAt + ASK_AGAIN_MS
-    )
-      return;
-    const pause = this.#pauses.get(key);
-    if (pause !== undefined && now < pause.until && pause.holder === holder && (pause.revoke || !item.revoke)) return;
-    this.#outstanding.set(key, { askedAt: now, holder, revoke: item.revoke });
+    const known = this.#asked.get(key);
+    if (known !== undefined && known.holder === holder && (known.revoke || !item.revoke) && now < known.until) return;
+    if (this.#asked.size >= this.#tidyAt) this.#tidy(now);
+    this.#asked.set(key, { until: now + ASK_AGAIN_MS, holder, revoke: item.revoke });
     const items = this.#outgoing.get(holder);
     if (items === undefined) this.#outgoing.set(holder, [item]);
     else items.push(item);
@@ -88,20 +76,17 @@ export class Questions {
   answered(leader: LeaderState, peer: Peer, items: readonly AnswerItem[], now: number): void {
     for (const item of items) {
       const key = `${item.pid}:${item.offset}`;
-      this.#pause(key, peer.incarnation, item.status, now);
-      this.#outstanding.delete(key);
+      const known = this.#asked.get(key);
+      if (known?.holder === peer.incarnation && changesNothing(item)) known.until = now + PAUSE_MS;
+      else this.#asked.delete(key);
       if (item.idKnown && this.#remember(leader, item)) leader.wake(key);
       this.#apply(leader, peer, item, now);
     }
   }
 
-  #pause(key: string, holder: Incarnation, status: AnswerItem["status"], now: number): void {
-    if (status !== "unknown" && status !== "running" && status !== "pending" && status !== "absent") {
-      this.#pauses.delete(key);
-      return;
-    }
-    if (this.#pauses.size >= PAUSES_MAX) this.#pauses.clear();
-    this.#pauses.set(key, { until: now + PAUSE_MS, holder, revoke: this.#outstanding.get(key)?.revoke ?? false });
+  #tidy(now: number): void {
+    for (const [key, { until }] of this.#asked) if (until <= now) this.#asked.delete(key);
+    this.#tidyAt = Math.max(TIDY_MIN, 2 * this.#asked.size);
   }
 
   /** Whether the id was new. */
@@ -171,8 +156,13 @@ export class Questions {
   /** A peer left: what it was asked will not be answered on that connection. */
   disconnected(holder: Incarnation): void {
     this.#outgoing.delete(holder);
-    for (const [key, question] of this.#outstanding) if (question.holder === holder) this.#outstanding.delete(key);
+    for (const [key, question] of this.#asked) if (question.holder === holder) this.#asked.delete(key);
   }
+}
+
+/** "refused" and the final ones change the entry; after the others the asker waits. */
+function changesNothing({ status }: AnswerItem): boolean {
+  return status === "unknown" || status === "running" || status === "pending" || status === "absent";
 }
 
 /**
