@@ -64,8 +64,8 @@ export class Simulation implements World {
   /** Why the run must end. */
   failure: Violation | null = null;
   elections = 0;
-  /** Sums over nodes that are gone: their counters go with them. */
-  readonly doubts: Record<string, number> = {};
+  /** Every start of every node, for its counters. */
+  readonly #started: NodeInProcess[] = [];
   readonly #observers: readonly Observer[];
   readonly #dispatch: Dispatch;
   readonly #processes = new Map<number, SimulatedProcess>();
@@ -217,7 +217,6 @@ export class Simulation implements World {
   /** A new process; the node must not be alive. */
   start(name: string): void {
     if (this.isAlive(name)) throw new Error(`${name} is alive`);
-    this.#countDoubts(name);
     const pid = ++this.#pids;
     const random = this.random.split(`process ${pid}`);
     const host = this.settings.oneHost ? "host" : `host-${name}`;
@@ -226,6 +225,7 @@ export class Simulation implements World {
     this.#processes.set(pid, process);
     const node = new NodeInProcess(process);
     this.nodes.set(name, node);
+    this.#started.push(node);
     this.history.add({ type: "process", at: this.now, node: name, pid, what: "started", detail: node.incarnation });
     const config = this.#config(name);
     process.enter(() =>
@@ -356,18 +356,13 @@ export class Simulation implements World {
     }
   }
 
-  #countDoubts(name: string): void {
-    const core = this.nodes.get(name)?.core;
-    if (core === null || core === undefined) return;
-    for (const [outcome, count] of Object.entries(core.ctx.settled))
-      this.doubts[outcome] = (this.doubts[outcome] ?? 0) + count;
-  }
-
   /** Over all starts of all nodes, by how they were settled. */
   allDoubts(): Record<string, number> {
-    for (const name of this.names) this.#countDoubts(name);
-    this.nodes.clear();
-    return this.doubts;
+    const sums: Record<string, number> = {};
+    for (const { core } of this.#started)
+      for (const [outcome, count] of Object.entries(core?.ctx.settled ?? {}))
+        sums[outcome] = (sums[outcome] ?? 0) + count;
+    return sums;
   }
 
   // --- the truth
