@@ -129,7 +129,9 @@ function live(simulation: Simulation, workload: Workload, faults: Faults): void 
 
 /** The last faults have an aftermath: a session that ends only now, a commit whose answer never comes. */
 function settleMs({ settings, kafka }: Simulation, { counts }: Faults): number {
-  const unanswered = ["commit-trouble", "cut-log", "cut-all", "slow-log"].some((kind) => (counts[kind] ?? 0) > 0);
+  const unanswered = ["commit-trouble", "cut-log", "cut-all", "slow-log", "set-aside-trouble"].some(
+    (kind) => (counts[kind] ?? 0) > 0,
+  );
   return Math.max(1.5 * settings.timing.sessionMs, unanswered ? kafka.settings.commitTimeoutMs : 0);
 }
 

@@ -250,9 +250,12 @@ export function takeSetAsideResult(
   const task = state.retained.get(pid)?.get(offset);
   if (task === undefined || task.state !== State.writing) return;
   // Who no longer owns the partition does not write again: a refused write makes it unstarted (R23).
-  task.state = acknowledged ? (task.aside?.kind === "parked" ? State.parked : State.dead) : State.held;
-  if (acknowledged) {
-    state.report(pid, offset, task.state as State);
-    state.countFinal(task.state as State);
+  if (!acknowledged) {
+    state.holdRetained(pid, offset, task);
+    return;
   }
+  const final = task.aside?.kind === "parked" ? State.parked : State.dead;
+  task.state = final;
+  state.report(pid, offset, final);
+  state.countFinal(final);
 }
