@@ -67,7 +67,7 @@ export const nodeOptions = {
     defaultText: "none",
     unit: "",
     group: IDENTITY,
-    description: "folder for snapshots, and for the embedded log and coordinator when no servers are named",
+    description: "folder of the embedded log and coordinator, when no servers are named",
   }),
   peerListen: option({
     type: listenAddress(),

@@ -3,7 +3,7 @@
  * other. All violations are returned at once; each names the relation, what was expected and what came.
  */
 import { quarantineMs } from "../core/settings.ts";
-import type { NodeConfig } from "./option-table.ts";
+import { type NodeConfig, nodeOptions } from "./option-table.ts";
 import { formatAddress } from "./option-types.ts";
 
 /** Clocks may drift by this share (guarantee G2). */
@@ -189,6 +189,13 @@ export function saslViolations(
     violations.push("a name or a password at the brokers is given: expected --kafka-sasl-mechanism as well, got none");
   }
   return violations;
+}
+
+/** Every relation between numbers, in words, whether it holds or not: for the reference. */
+export function relationsInWords(): readonly string[] {
+  const defaults = Object.fromEntries(Object.entries(nodeOptions).map(([key, entry]) => [key, entry.default]));
+  const config = defaults as NodeConfig;
+  return [...timingRelations(config), ...sizeRelations(config)].map(({ words }) => words);
 }
 
 /** Every violated relation, in words; empty when the configuration is sound. `given` are the keys that somebody set. */
