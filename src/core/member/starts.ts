@@ -74,7 +74,7 @@ export function takeResults(
     const offset = offsets[i]!;
     const outcome = outcomes[i]! as Outcome;
     state.running--;
-    if (outcome === Outcome.failure) state.ctx.counters.failedAttempts++;
+    if (isFailure(outcome)) state.ctx.counters.failedAttempts++;
     if (outcome === Outcome.unknown) state.ctx.counters.unknownEnds++;
     if (window !== undefined && window.stateOf(offset) === State.executing) {
       endHere(state, window, offset, outcome, now);
@@ -100,9 +100,18 @@ function endHere(state: MemberState, window: PartitionWindow, offset: number, ou
     case Outcome.failure:
       attemptFailed(state, window, offset, now);
       return;
+    case Outcome.failedForGood:
+      window.attempts[window.slot(offset)]!++;
+      setAside(state, window, offset, "dead", "failed-for-good");
+      return;
     default:
       outcome satisfies never;
   }
+}
+
+/** Nothing happened: the next holder needs no check (R23). */
+function isFailure(outcome: Outcome): boolean {
+  return outcome === Outcome.failure || outcome === Outcome.failedForGood;
 }
 
 /** Retried under its grant with back-off and jitter; after the last attempt it goes to the dead-letter topic. */
@@ -127,7 +136,7 @@ function endElsewhere(state: MemberState, pid: PartitionId, offset: number, task
     return;
   }
   task.state = State.held; // unstarted: a revoke is answered "refused" with its attempts, or "unknown" (R23)
-  if (outcome === Outcome.failure) task.attempts++;
+  if (isFailure(outcome)) task.attempts++; // failed for good: its new owner hears it from the next attempt
   if (outcome === Outcome.unknown) task.ranUnknown = true;
 }
 
@@ -250,12 +259,9 @@ export function takeSetAsideResult(
   const task = state.retained.get(pid)?.get(offset);
   if (task === undefined || task.state !== State.writing) return;
   // Who no longer owns the partition does not write again: a refused write makes it unstarted (R23).
-  if (!acknowledged) {
-    state.holdRetained(pid, offset, task);
-    return;
+  task.state = acknowledged ? (task.aside?.kind === "parked" ? State.parked : State.dead) : State.held;
+  if (acknowledged) {
+    state.report(pid, offset, task.state as State);
+    state.countFinal(task.state as State);
   }
-  const final = task.aside?.kind === "parked" ? State.parked : State.dead;
-  task.state = final;
-  state.report(pid, offset, final);
-  state.countFinal(final);
 }

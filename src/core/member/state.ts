@@ -35,8 +35,6 @@ export class MemberState {
   readonly lease: Lease;
   readonly windows = new Map<PartitionId, PartitionWindow>();
   readonly retained = new Map<PartitionId, Map<number, Retained>>();
-  /** The highest W that the leader told, of each partition: what is retained below it is not told of again. */
-  readonly #watermarks = new Map<PartitionId, number>();
   readonly claims = new Map<number, Outstanding>();
   /** Highest sequence of this epoch that was refused, a partition: verdicts up to it are ignored (R11). */
   readonly refusedThrough = new Map<PartitionId, number>();
@@ -339,7 +337,6 @@ export class MemberState {
 
   /** The leader's acknowledged W passed them: facts below it may be forgotten (R13). */
   watermarkAcknowledged(pid: PartitionId, watermark: number): void {
-    this.#watermarks.set(pid, watermark);
     const window = this.windows.get(pid);
     if (window !== undefined && watermark > window.watermark) {
       window.watermark = watermark;
@@ -350,15 +347,6 @@ export class MemberState {
     for (const [offset, task] of tasks) {
       if (offset < watermark && (isFinal(task.state) || isUnstarted(task.state))) tasks.delete(offset);
     }
-    if (tasks.size === 0) this.retained.delete(pid);
-  }
-
-  /** A retained task is not started after all; forgotten at once when W passed it meanwhile. */
-  holdRetained(pid: PartitionId, offset: number, task: Retained): void {
-    task.state = State.held;
-    if (offset >= (this.#watermarks.get(pid) ?? 0)) return;
-    const tasks = this.retained.get(pid)!;
-    tasks.delete(offset);
     if (tasks.size === 0) this.retained.delete(pid);
   }
 

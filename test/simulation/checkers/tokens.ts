@@ -18,6 +18,7 @@ export type Execute = Extract<CoreEffect, { type: "execute" }>;
  */
 export function oneLeader(world: World): Observer {
   const leaders = new Map<number, string>();
+  const terms = new Set<string>(); // who led which epoch, also before a wipe
   const epochs = new Map<string, number>(); // by incarnation
   let highest = 0;
   return {
@@ -32,8 +33,9 @@ export function oneLeader(world: World): Observer {
       if (epoch < before) violated("I6", `${node.name} fell from epoch ${before} to ${epoch} at ${world.now}`);
       if (epoch > before) epochs.set(node.incarnation, epoch);
       if (leader === null || !leader.state.mayAct(now)) return;
+      const term = `${leader.state.epoch} ${node.incarnation}`;
+      if (terms.has(term)) return;
       const led = leaders.get(leader.state.epoch);
-      if (led === node.incarnation) return;
       if (led !== undefined)
         violated(
           "I6",
@@ -41,6 +43,7 @@ export function oneLeader(world: World): Observer {
         );
       if (leader.state.epoch <= highest)
         violated("I6", `${node.incarnation} leads epoch ${leader.state.epoch} at ${world.now}, after epoch ${highest}`);
+      terms.add(term);
       leaders.set(leader.state.epoch, node.incarnation);
       highest = leader.state.epoch;
     },
