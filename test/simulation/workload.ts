@@ -37,7 +37,7 @@ export class Workload implements Behaviour {
     this.#handlers = random.split("handlers");
     this.#checks = random.split("checks");
     const shape = random.split("shape");
-    this.#total = Math.min(tasksMax, shape.pick([60, 120, 120, 200, 300, 600]));
+    this.#total = Math.min(tasksMax, shape.pick([60, 80, 120, 120, 160, 320]));
     this.#failureRate = shape.pick([0, 0.02, 0.1, 0.3]);
     this.#hangRate = shape.pick([0, 0, 0.004, 0.02]);
     this.#conflictRate = shape.pick([0, 0, 0.1]);
