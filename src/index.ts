@@ -19,6 +19,7 @@ export {
   type TaskLogger,
   type Tasks,
 } from "./execution/define.ts";
+export { FailedForGood, OutcomeUnknown } from "./execution/outcome-errors.ts";
 export { FencingToken } from "./execution/fencing-token.ts";
 export type { NodeConfig } from "./config/option-table.ts";
 export type { RunningNode } from "./runtime/running-node.ts";

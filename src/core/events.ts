@@ -8,6 +8,7 @@ export const Outcome = {
   failure: 2, // the handler reported failure (it threw)
   unknown: 3, // aborted, timed out, or otherwise not certain
   notStarted: 4, // the runner found the start invalid at the last moment
+  failedForGood: 5, // the handler reported failure, and that no attempt will succeed
 } as const;
 export type Outcome = (typeof Outcome)[keyof typeof Outcome];
 

@@ -54,7 +54,10 @@ export interface TaskDefinition<T = unknown> {
   readonly taskId?: TaskIdRule;
   /** Turns the record into `task.payload`, at its first use. Default: the value as JSON. */
   decode?(record: TaskRecord): T;
-  /** Does the task. Throwing (or rejecting) reports failure: nothing happened that must not happen again. */
+  /**
+   * Does the task. Throwing (or rejecting) reports failure: nothing happened that must not happen again, so it is tried
+   * again. `OutcomeUnknown` says that it may have happened, `FailedForGood` that no further attempt is to be made.
+   */
   execute(task: Task<T>, context: TaskContext): unknown;
   /** Was this task done? Anything but a clear answer (an error, a time-out) counts as "unknown". */
   check?(task: Task<T>, context: TaskContext): CheckAnswer | PromiseLike<CheckAnswer>;

@@ -3,7 +3,7 @@
  * back, each exactly once.
  *
  * Guarantees: no handler starts at or after `validUntil` or without a recent answer of the watchdog (R9, R12); an attempt
- * counts as failed only when it threw before its time-out and before any abort, else as unknown (R23); a handler counts
+ * counts as failed only when it threw before its time-out and before any abort, and no `OutcomeUnknown`, else as unknown (R23); a handler counts
  * as running until it really ended, however late. It decides nothing about retries, back-off or policy: the core does.
  *
  * Results never come back inside a call, but in batches, once a turn. Per task there are the handler's own promise and
@@ -18,6 +18,7 @@ import { Attempt, RecordTask, type RunnerLog } from "./attempt.ts";
 import { type CheckCounters, type CheckEffect, Checks } from "./checks.ts";
 import type { TaskType } from "./define.ts";
 import { FailureLog } from "./failure-log.ts";
+import { outcomeOf } from "./outcome-errors.ts";
 import { Outbox, type OutboxHandlers } from "./outbox.ts";
 import { type SetAsideRequest, SetAsideWriter } from "./set-aside.ts";
 import { mayBePromise, whenSettled } from "./settled.ts";
@@ -63,6 +64,14 @@ export interface RunnerCounters extends CheckCounters {
 const PUBLISH_INTERVAL_MS = 20;
 const SWEEP_MS_MIN = 5;
 const SWEEP_MS_MAX = 100;
+
+/** By what the handler threw: the outcome of its attempt, and what the log says of it. */
+const ENDS = {
+  failed: { outcome: Outcome.failure, message: "an attempt failed" },
+  unknown: { outcome: Outcome.unknown, message: "an attempt ended unknown: its handler cannot say what happened" },
+  "failed-for-good": { outcome: Outcome.failedForGood, message: "an attempt failed for good: no other is made" },
+} as const;
+const LATE = { outcome: Outcome.unknown, message: "an attempt ended unknown: it threw after its time" } as const;
 
 interface Lane {
   readonly type: TaskType;
@@ -265,16 +274,12 @@ export class Runner implements AsyncDisposable {
   #failed(attempt: Attempt, thrown: unknown): void {
     const now = this.#options.now();
     const certain = !attempt.aborted && now < attempt.deadlineMs;
+    const ended = !certain ? LATE : ENDS[outcomeOf(thrown)];
     const error = this.#failures.remember(attempt.pid, attempt.offset, thrown);
-    const fields = { task: this.#name(attempt), attempt: attempt.attempt, error };
-    if (certain) this.#count.failed++;
-    else this.#count.unknown++;
-    this.#failures.note(
-      now,
-      certain ? "an attempt failed" : "an attempt ended unknown: it threw after its time",
-      fields,
-    );
-    this.#outbox.partition(attempt.pid).add(attempt.offset, certain ? Outcome.failure : Outcome.unknown);
+    if (ended.outcome === Outcome.unknown) this.#count.unknown++;
+    else this.#count.failed++;
+    this.#failures.note(now, ended.message, { task: this.#name(attempt), attempt: attempt.attempt, error });
+    this.#outbox.partition(attempt.pid).add(attempt.offset, ended.outcome);
   }
 
   #name(attempt: Attempt): string {

@@ -343,6 +343,35 @@ test("R23: dead is final only when the write was acknowledged; a refused write i
   expect(member.reports.flatMap((report) => report.finished).at(-1)!.phase).toBe(Phase.dead);
 });
 
+test("R23: an attempt that failed for good is the last one, and dead only when the write was acknowledged", () => {
+  const member = new OneMember();
+  member.own();
+  member.deliver(0, 1);
+  const stamp = member.answerClaim();
+  member.end(0, "failedForGood");
+  expect(member.stateOf(0)).toBe(State.writing);
+  expect(member.last("set-aside")).toMatchObject({ kind: "dead", reason: "failed-for-good", attempts: 1 });
+  expect(member.ask(0, stamp, true)).toBe("running");
+  member.step({ type: "set-aside-result", pid: 0, offset: 0, acknowledged: true });
+  expect(member.stateOf(0)).toBe(State.dead);
+  member.tick(60_000);
+  expect(member.started).toEqual([0]);
+  expect(member.core.ctx.counters).toMatchObject({ failedAttempts: 1 });
+});
+
+test("R23: what failed for good after its partition moved is an attempt more for the next owner", () => {
+  const member = new OneMember();
+  member.own();
+  member.deliver(0, 1);
+  const stamp = member.answerClaim();
+  member.step({ type: "revoked" });
+  member.step({ type: "assigned", generation: 2, partitions: [] });
+  member.end(0, "failedForGood");
+  expect(member.ask(0, stamp, true)).toBe("refused");
+  expect(member.sent("answer").at(-1)!.items[0]!.attempts).toBe(1);
+  expect(member.all("set-aside")).toEqual([]);
+});
+
 test("R23: between attempts a task is unstarted: it can be revoked, and its attempts go with it", () => {
   const member = new OneMember();
   member.own();

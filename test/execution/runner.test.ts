@@ -4,9 +4,10 @@ import { describe, expect, test } from "bun:test";
 import { Outcome } from "../../src/core/events.ts";
 import { partitionId } from "../../src/core/identity.ts";
 import type { Task, TaskContext } from "../../src/execution/define.ts";
+import { FailedForGood, OutcomeUnknown } from "../../src/execution/outcome-errors.ts";
 import { Bench, executeEffect, PID, record } from "./support.ts";
 
-const { success, failure, unknown, notStarted } = Outcome;
+const { success, failure, unknown, notStarted, failedForGood } = Outcome;
 
 /** A promise that the test ends by hand. */
 function held(): { promise: Promise<void>; resolve: () => void; reject: (error: unknown) => void } {
@@ -153,6 +154,25 @@ describe("outcomes", () => {
     await using bench = new Bench({ handlerTimeoutMs: 25, execute: (task, context) => ends[task.offset]!(context) });
     expect(await bench.outcomes([1, 2, 3, 4])).toEqual([unknown, success, unknown, failure]);
     expect(bench.runner.counters.timedOut).toBe(3);
+  });
+
+  test("R23: a handler says itself that it does not know, or that no attempt will succeed", async () => {
+    const foreign = Object.assign(new Error("of another copy"), { [Symbol.for("vouch.outcome")]: "unknown" });
+    const ends: Record<number, () => unknown> = {
+      1: () => Promise.reject(new OutcomeUnknown("no answer", { cause: new Error("timed out") })),
+      2: () => {
+        throw new FailedForGood("no such account");
+      },
+      3: () => Promise.reject(foreign),
+      4: () => Promise.reject(Object.assign(new Error("x"), { [Symbol.for("vouch.outcome")]: "nonsense" })),
+      5: () => Bun.sleep(60).then(() => Promise.reject(new FailedForGood("too late to be certain"))),
+    };
+    await using bench = new Bench({ handlerTimeoutMs: 25, execute: (task) => ends[task.offset]!() });
+    expect(await bench.outcomes([1, 2, 3, 4, 5])).toEqual([unknown, failedForGood, unknown, failure, unknown]);
+    expect(bench.runner.counters).toMatchObject({ failed: 2, unknown: 3 });
+    expect(bench.lines.map(({ fields }) => String(fields["error"]))).toContainEqual(
+      expect.stringContaining("no answer"),
+    );
   });
 
   test("R23: a handler that blocks the thread past its time and then throws is unknown", async () => {
