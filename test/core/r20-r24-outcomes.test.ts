@@ -59,6 +59,35 @@ test("R20: that another record was given is no exact evidence, not even of an eq
   }
 });
 
+test("R20: without a check no more is granted than can start, for what a dead node was granted is decided unchecked", () => {
+  const grantedUnstarted = (topic: { hasCheck: boolean; onUnknown: OnUnknown }) => {
+    const member = new OneMember({ topic, settings: { concurrency: 8, claimBatchMax: 16 } });
+    member.own();
+    member.deliver(0, 100);
+    for (let i = 0; i < 6; i++) {
+      member.answerClaim();
+      member.claim();
+    }
+    const claimed = member.reports
+      .flatMap((report) => report.claims)
+      .reduce((sum, { offsets }) => sum + offsets.count, 0);
+    expect(member.started).toHaveLength(8);
+    return claimed - 8;
+  };
+  expect(grantedUnstarted({ hasCheck: false, onUnknown: "park" })).toBe(1);
+  expect(grantedUnstarted({ hasCheck: false, onUnknown: "drop" })).toBe(1);
+  expect(grantedUnstarted({ hasCheck: false, onUnknown: "execute" })).toBeGreaterThan(8); // run again without harm
+  expect(grantedUnstarted({ hasCheck: true, onUnknown: "park" })).toBeGreaterThan(8); // a check each
+});
+
+test("R20: without a check every task is claimed in the end, as handlers end", () => {
+  const cell = runningCell({ hasCheck: false, onUnknown: "park", settings: { concurrency: 3, claimBatchMax: 16 } });
+  cell.produceMany(0, 50);
+  cell.drain();
+  expect(cell.runs).toHaveLength(50);
+  expect(cell.setAside).toEqual([]);
+});
+
 test("R20: a check that does not know is asked again with back-off, then the task definition decides", () => {
   const member = stateAfterPolicy("park", Verdict.adopted, true);
   const answer = () => {

@@ -7,6 +7,7 @@
 import type { PartitionId } from "../identity.ts";
 import { Verdict, type ClaimBatch, type DoubtPage, type PartitionInfo, type VerdictBatch } from "../messages.ts";
 import { NumberList, offsetAt, packOffsets } from "../offsets.ts";
+import { claimRoom, guessedClaimRoom, isGuessed } from "./claim-room.ts";
 import { beginAt, idIsKey, settleBelowWatermark, stopPartition } from "./intake.ts";
 import type { MemberState, Outstanding } from "./state.ts";
 import { CHECKED, State, type Doubt, type PartitionWindow } from "./window.ts";
@@ -18,8 +19,10 @@ const NO_WORDS = new Uint32Array(0);
 /** Whether anything could be claimed now; cheap, asked every turn. */
 export function hasClaims(state: MemberState): boolean {
   if (!mayClaim(state) || claimRoom(state) <= 0) return false;
+  const guessedRoom = guessedClaimRoom(state);
   for (const window of state.windows.values()) {
-    if (claimable(window) && nextHeld(window) < Math.min(window.fetchPosition, window.ceilingAcked)) return true;
+    if (!claimable(window) || (guessedRoom <= 0 && isGuessed(state, window))) continue;
+    if (nextHeld(window) < Math.min(window.fetchPosition, window.ceilingAcked)) return true;
   }
   return false;
 }
@@ -51,36 +54,26 @@ export function claimsWaitForCeiling(window: PartitionWindow): boolean {
   );
 }
 
-/**
- * How many tasks may be claimed now. Each that is claimed and not started is a check after a crash of this node (nobody can
- * tell it from one that ran), so only enough are claimed ahead that handlers never wait for a vote: two full claims, or
- * what the handlers take four times at once. Asked for by halves: not a claim for every handler that ends.
- */
-function claimRoom(state: MemberState): number {
-  const { claimBatchMax, concurrency } = state.ctx.settings;
-  const aheadMax = Math.max(2 * claimBatchMax, 4 * concurrency);
-  let ahead = 0;
-  for (const window of state.windows.values()) ahead += window.ready.length - window.readyHead;
-  for (const outstanding of state.claims.values()) if (!outstanding.doubts) ahead += outstanding.offsets.count;
-  return ahead > aheadMax / 2 ? 0 : Math.min(claimBatchMax, aheadMax - ahead);
-}
-
-export function takeClaims(state: MemberState): ClaimBatch[] {
+export function takeClaims(state: MemberState, now: number): ClaimBatch[] {
   const batches: ClaimBatch[] = [];
   if (!mayClaim(state)) return batches;
   let room = claimRoom(state);
+  let guessedRoom = room > 0 ? guessedClaimRoom(state) : 0;
   for (const window of state.windowsFrom(state.claimTurns++)) {
     if (room <= 0) break;
-    if (!claimable(window)) continue;
-    const batch = claimWindow(state, window, room);
+    const guessed = isGuessed(state, window);
+    const most = guessed ? Math.min(room, guessedRoom) : room;
+    if (most <= 0 || !claimable(window)) continue;
+    const batch = claimWindow(state, window, most, now);
     if (batch === null) continue;
     batches.push(batch);
     room -= batch.offsets.count;
+    if (guessed) guessedRoom -= batch.offsets.count;
   }
   return batches;
 }
 
-function claimWindow(state: MemberState, window: PartitionWindow, room: number): ClaimBatch | null {
+function claimWindow(state: MemberState, window: PartitionWindow, room: number, now: number): ClaimBatch | null {
   scratch.clear();
   const end = Math.min(window.fetchPosition, window.ceilingAcked);
   let at = nextHeld(window);
@@ -96,7 +89,7 @@ function claimWindow(state: MemberState, window: PartitionWindow, room: number):
   const offsets = packOffsets(scratch.values, 0, count);
   const question = describe(window, count);
   const number = state.nextClaim++;
-  state.claims.set(number, { pid: window.pid, ownership: window.ownership, offsets, doubts: false });
+  state.claims.set(number, { pid: window.pid, ownership: window.ownership, offsets, doubts: false, askedAt: now });
   state.ctx.counters.claimed += count;
   return { number, pid: window.pid, ownership: window.ownership, generation: window.generation, offsets, ...question };
 }
@@ -154,7 +147,7 @@ export function takeDoubts(state: MemberState, now: number): DoubtPage[] {
   for (const { window, due } of perWindow) {
     if (room <= 0) break;
     const asked = due.slice(0, room).sort((a, b) => a.offset - b.offset);
-    pages.push(doubtPage(state, window, asked));
+    pages.push(doubtPage(state, window, asked, now));
     room -= asked.length;
   }
   return pages;
@@ -165,11 +158,12 @@ function longestDue(a: Doubt, b: Doubt): number {
   return a.askAt - b.askAt || a.offset - b.offset;
 }
 
-function doubtPage(state: MemberState, window: PartitionWindow, doubts: readonly Doubt[]): DoubtPage {
+function doubtPage(state: MemberState, window: PartitionWindow, doubts: readonly Doubt[], now: number): DoubtPage {
   const number = state.nextClaim++;
   scratch.clear();
   for (const doubt of doubts) {
     doubt.asking = number;
+    doubt.asks++;
     scratch.push(doubt.offset);
   }
   const count = doubts.length;
@@ -186,7 +180,7 @@ function doubtPage(state: MemberState, window: PartitionWindow, doubts: readonly
     payloads[2 * i] = window.payloads[2 * slot]!;
     payloads[2 * i + 1] = window.payloads[2 * slot + 1]!;
   });
-  state.claims.set(number, { pid: window.pid, ownership: window.ownership, offsets, doubts: true });
+  state.claims.set(number, { pid: window.pid, ownership: window.ownership, offsets, doubts: true, askedAt: now });
   return {
     number,
     pid: window.pid,
@@ -204,6 +198,7 @@ function doubtPage(state: MemberState, window: PartitionWindow, doubts: readonly
 export function applyVerdicts(state: MemberState, batch: VerdictBatch, now: number): void {
   const outstanding = state.claims.get(batch.number);
   state.claims.delete(batch.number);
+  if (outstanding !== undefined) state.ctx.verdictTimes.observe(now - outstanding.askedAt);
   const window = state.windows.get(batch.pid);
   if (
     outstanding === undefined ||
@@ -246,7 +241,11 @@ function applyVerdict(
     state.ctx.counters.staleVerdicts++;
     return;
   }
-  if (doubt !== undefined) doubt.asking = 0;
+  if (doubt !== undefined) {
+    doubt.asking = 0;
+    doubt.said = verdict;
+    doubt.saidAt = now;
+  }
   if (stamp > 0 && stamp <= (state.refusedThrough.get(window.pid) ?? 0)) {
     state.ctx.counters.staleVerdicts++; // R11: refused while the verdict was in flight
     if (doubt === undefined) window.hold(offset);
@@ -256,7 +255,7 @@ function applyVerdict(
   if (attempts > window.attempts[slot]!) window.attempts[slot] = attempts;
   switch (verdict) {
     case Verdict.granted:
-      if (doubt !== undefined) countRegrant(state, doubt);
+      if (doubt !== undefined) state.settleDoubt(window, offset, whyRegranted(doubt), true, now);
       grant(state, window, offset, stamp);
       return;
     case Verdict.adopted:
@@ -266,21 +265,20 @@ function applyVerdict(
     case Verdict.committed:
       if (doubt === undefined) settleBelowWatermark(state, window, offset, now);
       else {
-        state.endDoubt(window, offset);
-        state.ctx.settled.committed++;
+        state.settleDoubt(window, offset, "committed", false, now);
         state.finish(window, offset, State.dropped);
       }
       return;
     case Verdict.executed:
-      if (doubt?.waited) state.ctx.settled.waitedForHolder++;
-      else state.ctx.settled.attestedExecuted++;
-      state.endDoubt(window, offset);
+      state.settleDoubt(window, offset, doubt?.waited ? "waitedForHolder" : "attestedExecuted", false, now);
       state.finish(window, offset, State.dropped);
       return;
     case Verdict.poison:
+      state.settleDoubt(window, offset, "poison", false, now);
       setAside(state, window, offset, "parked", "poison");
       return;
     case Verdict.conflict:
+      state.settleDoubt(window, offset, "conflict", false, now);
       setAside(state, window, offset, "parked", "conflict");
       return;
     case Verdict.refused:
@@ -305,10 +303,9 @@ function askLater(window: PartitionWindow, offset: number, at: number): void {
   if (doubt !== undefined) doubt.askAt = at;
 }
 
-function countRegrant(state: MemberState, doubt: Doubt): void {
-  if (doubt.waited) state.ctx.settled.waitedForHolder++;
-  else if (doubt.verdictLost) state.ctx.settled.regranted++;
-  else state.ctx.settled.falsePositive++;
+function whyRegranted(doubt: Doubt): "waitedForHolder" | "regranted" | "falsePositive" {
+  if (doubt.waited) return "waitedForHolder";
+  return doubt.verdictLost ? "regranted" : "falsePositive";
 }
 
 /** The task may start; `starts.ts` takes it from the ready list. */
