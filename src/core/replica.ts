@@ -109,6 +109,7 @@ export class Replica {
     seq: number,
     replace: boolean,
   ): Generator<StateChunkMessage, void, undefined> {
+    this.remember(); // what W passed in a sync that never came to its end
     const generations = this.filter.generations.map((generation) => generation.id);
     const base = { kind: "state-chunk" as const, epoch, purpose, seq, replace: false };
     yield {
@@ -166,7 +167,10 @@ export class Replica {
         },
       ]);
     }
-    this.remember();
+    // W of a sync passes entries that the leader remembered when it passed them, perhaps in a generation that was closed
+    // since: their bits come with it. Put into the open one, they would be bits that the leader does not have.
+    if (chunk.purpose === "merge") this.remember();
+    else if (chunk.last) this.table.takeLeft();
   }
 
   /** A higher `from` is a later beginning of the partition; within one `from` the higher W wins. */

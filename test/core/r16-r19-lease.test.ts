@@ -4,6 +4,7 @@ import { coreSettings, nodeConfig, parameterSet } from "../../src/config/node-co
 import type { CoreSettings } from "../../src/core/settings.ts";
 import { Lease } from "../../src/core/member/lease.ts";
 import { Phase, type PeerMessage } from "../../src/core/messages.ts";
+import { Replica } from "../../src/core/replica.ts";
 import { hashOf } from "../support/cell.ts";
 import { OneLeader } from "./one-leader.ts";
 import { OneMember } from "./one-member.ts";
@@ -270,6 +271,42 @@ test("R18: a foreign commit that passes over a task lets it be known as long as 
   });
   expect(leader.entry(10)).toBeNull();
   expect(leader.core.replica.filter.has(...hashOf("t:pay-7"))).toBe(true);
+});
+
+/** A leader that passed a task's W and then closed the generation, and a member that had heard of neither. */
+function replicasApart(): { leading: Replica; member: Replica } {
+  const settings = { generations: 2, capacityPerGeneration: 50, falsePositiveRate: 0.1, seed: 1 };
+  const [leading, member] = [new Replica(settings), new Replica(settings)];
+  for (const replica of [leading, member]) {
+    const table = replica.table.partition(0);
+    table.restartAt(0);
+    table.write(0, replica.table.holderIndex("a/1"), 1, 1, Phase.executed, 0, 0, 7, 7);
+    replica.filter.add(7, 7);
+    replica.rotate(2);
+  }
+  leading.table.partition(0).advance(1);
+  leading.remember();
+  leading.rotate(3);
+  return { leading, member };
+}
+
+test("R18: what W passes by a sync stays in the leader's generation, and is not put into the open one (seed 10151)", () => {
+  const { leading, member } = replicasApart();
+  for (const chunk of leading.chunks(2, "sync", 5, false)) expect(member.addChunk(chunk)).toBe("");
+  for (const { id } of leading.filter.generations)
+    expect(member.filter.wordsOf(id)).toEqual(leading.filter.wordsOf(id));
+  const [next] = member.chunks(3, "merge", 5, false);
+  expect(next!.first).toBe(true);
+  expect(member.filter.wordsOf(3)).toEqual(leading.filter.wordsOf(3));
+});
+
+test("R18: what W passed by a sync that broke off is told to the next leader", () => {
+  const { leading, member } = replicasApart();
+  for (const chunk of leading.chunks(2, "sync", 5, false)) if (chunk.first) member.addChunk(chunk);
+  expect(member.table.partition(0).watermark).toBe(1);
+  const next = new Replica({ generations: 2, capacityPerGeneration: 50, falsePositiveRate: 0.1, seed: 1 });
+  for (const chunk of member.chunks(3, "merge", 5, false)) expect(next.addChunk(chunk)).toBe("");
+  expect(next.filter.has(7, 7)).toBe(true);
 });
 
 // --- parameters
