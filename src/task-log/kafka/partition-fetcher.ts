@@ -4,12 +4,11 @@
  */
 
 import type ConsumerGroup from "kafkajs/src/consumer/consumerGroup";
-import { describeError } from "../../errors.ts";
 import type { ConsumerOptions, PartitionProblem, RecordBatch } from "../task-log.ts";
 import type { FetchedPartition } from "./fetch-response.ts";
 import { EARLIEST, errorTypeOf, fetchFromBroker, LATEST, listOffsets } from "./kafkajs-hooks.ts";
 import { keyOf, type PartitionPositions, type ReadPosition } from "./partition-positions.ts";
-import { decodeRecordBatches, type RecordRun } from "./record-batches.ts";
+import { decodeRecordBatches, type RecordRun, UnreadableBatch } from "./record-batches.ts";
 
 export interface FetchSink {
   onBatch(batch: RecordBatch): void;
@@ -19,6 +18,9 @@ export interface FetchSink {
 
 const FETCH_BYTES_MAX = 10 * 1024 * 1024;
 const STALE_METADATA_PAUSE_MS = 100;
+
+/** The broker cannot give what it has stored there, today or tomorrow; other partitions are none the worse for it. */
+const UNREADABLE = new Set(["CORRUPT_MESSAGE", "UNSUPPORTED_COMPRESSION_TYPE"]);
 
 /** The broker asked is no longer (or not yet) the one to ask. */
 const STALE_METADATA = new Set([
@@ -81,6 +83,8 @@ export class PartitionFetcher {
       if (type === "OFFSET_OUT_OF_RANGE") {
         request.read.paused = true;
         outOfRange.push(request.read);
+      } else if (UNREADABLE.has(type)) {
+        this.#reportUnreadable(request.read, `its broker answers ${type} at offset ${request.position}`);
       } else if (STALE_METADATA.has(type)) {
         stale = true;
       } else {
@@ -120,15 +124,13 @@ export class PartitionFetcher {
 
   #handOn(read: ReadPosition, fetched: FetchedPartition, generation: number): void {
     let runs: readonly RecordRun[];
+    let unreadable: UnreadableBatch | null = null;
     try {
       runs = decodeRecordBatches(fetched.records, read.position, fetched.aborted);
     } catch (error) {
-      read.paused = true;
-      this.#sink.onWarning(
-        `Kafka: ${keyOf(read.topic, read.partition)} cannot be read at ${read.position}: ${describeError(error)}`,
-      );
-      this.#sink.onProblem(read.topic, read.partition, "unreadable");
-      return;
+      if (!(error instanceof UnreadableBatch)) throw error;
+      unreadable = error;
+      runs = error.readable;
     }
     for (const run of runs) {
       if (run.leaderEpoch < read.leaderEpoch) {
@@ -153,6 +155,18 @@ export class PartitionFetcher {
       // What is called may have paused the partition, set it elsewhere, or begun to stop.
       if (!this.#positions.stillWants(read, run.nextPosition)) return;
     }
+    if (unreadable !== null) this.#reportUnreadable(read, unreadable.message);
+  }
+
+  /** Nothing behind it may be handed on: a position past it would count as work that was done. */
+  #reportUnreadable(read: ReadPosition, what: string): void {
+    read.paused = true;
+    this.#sink.onWarning(
+      `Kafka: ${keyOf(read.topic, read.partition)} stands still, since ${what}; nothing from there on is executed or ` +
+        "committed. Restore the log (from another replica or a backup), or let a person set the group's offset behind " +
+        "it while the cell is stopped, and start the nodes again",
+    );
+    this.#sink.onProblem(read.topic, read.partition, "unreadable");
   }
 
   /** Beyond the end: what was there is gone (truncated, or a new topic of the same name). Below the start: deleted by age. */

@@ -1,15 +1,18 @@
 /**
  * Kafka's record batches (magic 2) as task records. Guarantees: batches of aborted transactions and control batches give
  * no record but move the position on, as do offsets that compaction removed; records below the asked position are left
- * out; keys and values are views into the fetched buffer (or the decompressed one), nothing is copied.
+ * out; keys and values are views into the fetched buffer (or the decompressed one), nothing is copied. A batch whose
+ * bytes are not those that its producer signed gives no record at all.
  * Layout: Kafka's documentation, "Record Batch"; the rule for aborted transactions is the Java consumer's.
  *
  * It is separate from kafkajs's decoder because that one is the largest cost of a record (64-bit objects for each offset,
  * a decoder and several closures for each record), and because it stops for ever at a batch that compaction emptied.
  */
 
-import { gunzipSync, zstdDecompressSync } from "node:zlib";
+import { describeError } from "../../errors.ts";
 import type { TaskRecord } from "../task-log.ts";
+import { decompress } from "./codecs.ts";
+import { crc32c } from "./crc32c.ts";
 import { type AbortedTransaction, readInt64 } from "./fetch-response.ts";
 
 /** Consecutive records of one partition leader epoch. */
@@ -20,67 +23,116 @@ export interface RecordRun {
   readonly records: TaskRecord[];
 }
 
+/** A batch that cannot be read, behind batches that can. */
+export class UnreadableBatch extends Error {
+  readonly readable: readonly RecordRun[];
+  /** Where reading came to. The batch's own word for its offset is not covered by its checksum. */
+  readonly offset: number;
+
+  constructor(readable: readonly RecordRun[], offset: number, cause: unknown) {
+    super(`the record batch at offset ${offset} cannot be read: ${describeError(cause)}`, { cause });
+    this.readable = readable;
+    this.offset = offset;
+  }
+}
+
 const HEADER_BYTES = 61;
+const CHECKSUM_AT = 17;
+const CHECKED_FROM = 21;
 const LENGTH_FIELD_ENDS_AT = 12;
-const LENGTH_MIN = HEADER_BYTES - LENGTH_FIELD_ENDS_AT;
 const MAGIC = 2;
 const COMPRESSION_MASK = 0x07;
 const LOG_APPEND_TIME_FLAG = 0x08;
 const TRANSACTIONAL_FLAG = 0x10;
 const CONTROL_FLAG = 0x20;
 const ABORT_MARKER = 0;
-const DECOMPRESSED_BYTES_MAX = 128 * 1024 * 1024;
-const COMPRESSION_NAMES = ["none", "gzip", "snappy", "lz4", "zstd"];
 
 const NO_HEADERS: Readonly<Record<string, Uint8Array>> = Object.freeze({});
 const NO_BYTES = new Uint8Array(0);
 
 /**
  * @param records what a fetch from `position` gave
- * @throws RangeError or Error when the bytes are no record batch or are compressed in a way that is not supported
+ * @throws UnreadableBatch with what comes before, when the bytes of a batch are damaged, of another format, or compressed
+ * in a way that is not supported
  */
 export function decodeRecordBatches(
   records: Buffer,
   position: number,
   aborted: readonly AbortedTransaction[],
 ): readonly RecordRun[] {
-  const runs: RecordRun[] = [];
-  const abortedProducers = new Set<number>();
-  let nextAborted = 0;
-  let run: RecordRun | null = null;
+  const reading = new BatchReading(position, aborted);
   let at = 0;
-
   while (at + HEADER_BYTES <= records.length) {
-    const length = records.readInt32BE(at + 8);
-    if (length < LENGTH_MIN) throw new RangeError(`a record batch declares ${length} bytes`);
-    const end = at + LENGTH_FIELD_ENDS_AT + length;
+    const end = at + LENGTH_FIELD_ENDS_AT + records.readInt32BE(at + 8);
     if (end > records.length) break; // cut off by the fetch's size limit: the next fetch begins with it
+    try {
+      reading.take(records, at, end);
+    } catch (error) {
+      throw new UnreadableBatch(reading.runs, reading.nextPosition, error);
+    }
+    at = end;
+  }
+  return reading.runs;
+}
 
+/** What has been read of one fetch so far. */
+class BatchReading {
+  readonly runs: RecordRun[] = [];
+  readonly #position: number;
+  readonly #aborted: readonly AbortedTransaction[];
+  readonly #abortedProducers = new Set<number>();
+  #nextAborted = 0;
+
+  constructor(position: number, aborted: readonly AbortedTransaction[]) {
+    this.#position = position;
+    this.#aborted = aborted;
+  }
+
+  get nextPosition(): number {
+    return this.runs.at(-1)?.nextPosition ?? this.#position;
+  }
+
+  /** One whole batch. @throws Error, and then nothing of the batch was taken. */
+  take(records: Buffer, at: number, end: number): void {
+    if (end - at < HEADER_BYTES) throw new RangeError(`it declares ${end - at} bytes`);
     const magic = records.readInt8(at + 16);
     if (magic !== MAGIC) throw new Error(`record format ${magic} is not supported (only ${MAGIC})`);
+    if (records.readUInt32BE(at + CHECKSUM_AT) !== crc32c(records.subarray(at + CHECKED_FROM, end))) {
+      throw new Error("its checksum does not fit its bytes, which are damaged");
+    }
     const baseOffset = readInt64(records, at);
     const leaderEpoch = records.readInt32BE(at + 12);
     const attributes = records.readInt16BE(at + 21);
     const lastOffset = baseOffset + records.readInt32BE(at + 23);
     const producerId = readInt64(records, at + 43);
 
-    if (run === null || run.leaderEpoch !== leaderEpoch) {
-      run = { leaderEpoch, nextPosition: position, records: [] };
-      runs.push(run);
-    }
-    while (nextAborted < aborted.length && (aborted[nextAborted]?.firstOffset ?? 0) <= lastOffset) {
-      abortedProducers.add(aborted[nextAborted]?.producerId ?? -1);
-      nextAborted++;
-    }
+    this.#abortUpTo(lastOffset);
+    const taken: TaskRecord[] = [];
     if ((attributes & CONTROL_FLAG) !== 0) {
-      if (isAbortMarker(records, at, end)) abortedProducers.delete(producerId);
-    } else if ((attributes & TRANSACTIONAL_FLAG) === 0 || !abortedProducers.has(producerId)) {
-      decodeBatch(records, at, end, baseOffset, attributes, position, run.records);
+      if (isAbortMarker(records, at, end)) this.#abortedProducers.delete(producerId);
+    } else if ((attributes & TRANSACTIONAL_FLAG) === 0 || !this.#abortedProducers.has(producerId)) {
+      decodeBatch(records, at, end, baseOffset, attributes, this.#position, taken);
     }
+    const run = this.#runOf(leaderEpoch);
+    for (const record of taken) run.records.push(record);
     run.nextPosition = Math.max(run.nextPosition, lastOffset + 1);
-    at = end;
   }
-  return runs;
+
+  #abortUpTo(lastOffset: number): void {
+    for (; this.#nextAborted < this.#aborted.length; this.#nextAborted++) {
+      const next = this.#aborted[this.#nextAborted];
+      if (next === undefined || next.firstOffset > lastOffset) return;
+      this.#abortedProducers.add(next.producerId);
+    }
+  }
+
+  #runOf(leaderEpoch: number): RecordRun {
+    const last = this.runs.at(-1);
+    if (last?.leaderEpoch === leaderEpoch) return last;
+    const run = { leaderEpoch, nextPosition: this.#position, records: [] };
+    this.runs.push(run);
+    return run;
+  }
 }
 
 function decodeBatch(
@@ -133,14 +185,6 @@ function isAbortMarker(buffer: Buffer, at: number, end: number): boolean {
   reader.varint();
   const key = reader.bytes();
   return key !== null && key.length >= 4 && ((key[2] ?? 0) << 8) + (key[3] ?? 0) === ABORT_MARKER;
-}
-
-function decompress(bytes: Buffer, compression: number): Buffer {
-  const limit = { maxOutputLength: DECOMPRESSED_BYTES_MAX };
-  if (compression === 1) return gunzipSync(bytes, limit);
-  if (compression === 4) return zstdDecompressSync(bytes, limit);
-  const name = COMPRESSION_NAMES[compression] ?? `number ${compression}`;
-  throw new Error(`compression ${name} is not supported (none, gzip and zstd are)`);
 }
 
 /** Reads the variable-length fields of records; every read past the end throws RangeError. */

@@ -1,6 +1,12 @@
 /** Fetch answers and record batches written by hand, for what no producer here would write. */
 
-import { zstdCompressSync } from "node:zlib";
+import { gzipSync, zstdCompressSync } from "node:zlib";
+import { compress as lz4Frame } from "lz4js";
+import { compress as snappyBlock } from "snappyjs";
+import { crc32c } from "../../../src/task-log/kafka/crc32c.ts";
+
+/** "xerial" is snappy as Java producers write it: a header and blocks. */
+export type Compression = "none" | "gzip" | "snappy" | "xerial" | "lz4" | "zstd" | "number 7";
 
 export interface BatchSpec {
   readonly baseOffset: number;
@@ -9,10 +15,12 @@ export interface BatchSpec {
   readonly transactional?: boolean;
   /** A control batch that ends a transaction. */
   readonly control?: "commit" | "abort";
-  readonly compression?: "none" | "snappy" | "lz4" | "zstd";
+  readonly compression?: Compression;
   readonly appendTimeMs?: number;
   readonly firstTimestampMs?: number;
   readonly magic?: number;
+  /** Instead of what the records give: the bytes behind the header. */
+  readonly body?: Buffer;
   /** Offset deltas of the records; compaction leaves gaps. */
   readonly deltas?: readonly number[];
   /** Of the batch, when compaction removed its last records. */
@@ -21,7 +29,36 @@ export interface BatchSpec {
   readonly headers?: readonly (readonly [string, string | null])[];
 }
 
-const CODECS = { none: 0, snappy: 2, lz4: 3, zstd: 4 } as const;
+const CODECS: Readonly<Record<Compression, number>> = {
+  none: 0,
+  gzip: 1,
+  snappy: 2,
+  xerial: 2,
+  lz4: 3,
+  zstd: 4,
+  "number 7": 7,
+};
+const XERIAL_BLOCK_BYTES = 64; // so that several are needed
+
+export function compressed(bytes: Buffer, compression: Compression): Buffer {
+  if (compression === "gzip") return gzipSync(bytes);
+  if (compression === "snappy") return Buffer.from(snappyBlock(bytes));
+  if (compression === "xerial") return xerial(bytes);
+  if (compression === "lz4") return Buffer.from(lz4Frame(bytes));
+  if (compression === "zstd") return zstdCompressSync(bytes);
+  return bytes;
+}
+
+function xerial(bytes: Buffer): Buffer {
+  const parts = [Buffer.from([0x82, ...Buffer.from("SNAPPY"), 0, 0, 0, 0, 1, 0, 0, 0, 1])];
+  for (let at = 0; at < bytes.length; at += XERIAL_BLOCK_BYTES) {
+    const block = Buffer.from(snappyBlock(bytes.subarray(at, at + XERIAL_BLOCK_BYTES)));
+    const length = Buffer.alloc(4);
+    length.writeInt32BE(block.length);
+    parts.push(length, block);
+  }
+  return Buffer.concat(parts);
+}
 
 export function varint(value: number): Buffer {
   let rest = BigInt(value) >= 0n ? BigInt(value) * 2n : BigInt(value) * -2n - 1n;
@@ -63,7 +100,7 @@ export function recordBatch(spec: BatchSpec): Buffer {
     ),
   );
   const compression = spec.compression ?? "none";
-  const body = compression === "zstd" ? zstdCompressSync(plain) : plain;
+  const body = spec.body ?? compressed(plain, compression);
   let attributes: number = CODECS[compression];
   if (spec.appendTimeMs !== undefined) attributes |= 0x08;
   if (spec.transactional === true || spec.control !== undefined) attributes |= 0x10;
@@ -79,7 +116,13 @@ export function recordBatch(spec: BatchSpec): Buffer {
   header.writeBigInt64BE(BigInt(spec.appendTimeMs ?? spec.firstTimestampMs ?? 1_000), 35);
   header.writeBigInt64BE(BigInt(spec.producerId ?? -1), 43);
   header.writeInt32BE(deltas.length, 57);
-  return Buffer.concat([header, body]);
+  return signed(Buffer.concat([header, body]));
+}
+
+/** Writes the checksum that fits the batch's bytes, in place. */
+export function signed(batch: Buffer): Buffer {
+  batch.writeUInt32BE(crc32c(batch.subarray(21)), 17);
+  return batch;
 }
 
 export interface PartitionSpec {

@@ -9,7 +9,7 @@ import type { Assignment, RecordBatch } from "../../../src/task-log/task-log.ts"
 import { type BatchSpec, fetchAnswer, type PartitionSpec, recordBatch } from "./fetch-bytes.ts";
 import { quickOptions } from "./recorder.ts";
 
-const ERROR_CODES = { outOfRange: 1, notLeader: 6, forbidden: 29 } as const;
+const ERROR_CODES = { outOfRange: 1, corruptMessage: 2, notLeader: 6, forbidden: 29 } as const;
 
 function assignmentOf(count: number): Assignment {
   const partitions = Array.from({ length: count }, (_, partition) => {
@@ -29,6 +29,7 @@ function setUp(count = 1) {
   start();
   const batches: RecordBatch[] = [];
   const problems: string[] = [];
+  const warnings: string[] = [];
   const requests: unknown[] = [];
   let refreshed = 0;
   let answered = Promise.withResolvers<Buffer>();
@@ -64,12 +65,13 @@ function setUp(count = 1) {
       whenDelivered(batch);
     },
     onProblem: (_, partition, problem) => problems.push(`${partition} ${problem}`),
-    onWarning: () => undefined,
+    onWarning: (message) => warnings.push(message),
   });
   return {
     positions,
     batches,
     problems,
+    warnings,
     requests,
     start,
     refreshed: () => refreshed,
@@ -191,12 +193,31 @@ test("R14: out of range pauses the partition alone and tells which end it fell o
   expect(batches.map(({ partition }) => partition)).toEqual([2]);
 });
 
-test("what cannot be decoded pauses its partition alone", async () => {
-  const { fetch, answer, batches, problems, positions } = setUp(2);
+test("what cannot be decoded pauses its partition alone, behind what can", async () => {
+  const { fetch, answer, batches, problems, warnings, positions } = setUp(2);
   const fetching = fetch();
-  answer({ partition: 0, records: records({ baseOffset: 0, compression: "lz4" }) }, { partition: 1, records: three });
+  const damaged = records({ baseOffset: 3, compression: "lz4" });
+  damaged[70]! ^= 1;
+  answer({ partition: 0, records: Buffer.concat([three, damaged]) }, { partition: 1, records: three });
   await fetching;
   expect(problems).toEqual(["0 unreadable"]);
+  expect(warnings).toHaveLength(1);
+  expect(warnings[0]).toContain("t#0 stands still, since the record batch at offset 3 cannot be read: its checksum");
+  expect(positions.get("t", 0)).toMatchObject({ position: 3, paused: true });
+  expect(positions.get("t", 1)).toMatchObject({ position: 3, paused: false });
+  expect(batches.map(({ partition, nextPosition }) => [partition, nextPosition])).toEqual([
+    [0, 3],
+    [1, 3],
+  ]);
+});
+
+test("what the broker cannot read pauses its partition alone", async () => {
+  const { fetch, answer, batches, problems, warnings, positions } = setUp(2);
+  const fetching = fetch();
+  answer({ partition: 0, errorCode: ERROR_CODES.corruptMessage }, { partition: 1, records: three });
+  await fetching;
+  expect(problems).toEqual(["0 unreadable"]);
+  expect(warnings[0]).toContain("its broker answers CORRUPT_MESSAGE at offset 0");
   expect(positions.get("t", 0)).toMatchObject({ position: 0, paused: true });
   expect(batches.map(({ partition }) => partition)).toEqual([1]);
 });

@@ -1,9 +1,11 @@
 /** Record batches byte by byte: what a log may hold besides plain records, and bytes that are none. */
 
 import { expect, test } from "bun:test";
+import { gzipSync } from "node:zlib";
+import { DECOMPRESSED_BYTES_MAX } from "../../../src/task-log/kafka/codecs.ts";
 import { decodeFetchResponse } from "../../../src/task-log/kafka/fetch-response.ts";
-import { decodeRecordBatches } from "../../../src/task-log/kafka/record-batches.ts";
-import { type BatchSpec, fetchAnswer, recordBatch } from "./fetch-bytes.ts";
+import { decodeRecordBatches, UnreadableBatch } from "../../../src/task-log/kafka/record-batches.ts";
+import { type BatchSpec, fetchAnswer, recordBatch, signed } from "./fetch-bytes.ts";
 
 const bytesOf = (...specs: readonly BatchSpec[]): Buffer => Buffer.concat(specs.map(recordBatch));
 const offsetsOf = (
@@ -87,19 +89,56 @@ test("append time is the batch's, create time the record's", () => {
   expect(decodeRecordBatches(bytes, 0, [])[0]?.records.map(({ timestampMs }) => timestampMs)).toEqual([9_999, 9_999]);
 });
 
-test("zstd is read; snappy, lz4 and the old message format are named in the error", () => {
-  const zipped = bytesOf({
-    baseOffset: 4,
-    deltas: [0, 1],
-    compression: "zstd",
-    value: (delta) => "z".repeat(500 + delta),
+for (const compression of ["gzip", "snappy", "xerial", "lz4", "zstd"] as const) {
+  test(`records compressed with ${compression}`, () => {
+    const value = (delta: number): string => `${delta} ${"z".repeat(500 + delta)} ${"é".repeat(delta)}`;
+    const bytes = bytesOf({ baseOffset: 4, deltas: [0, 1, 5], compression, value, headers: [["task-id", "x"]] });
+    const [run] = decodeRecordBatches(bytes, 5, []);
+    expect(run?.nextPosition).toBe(10);
+    expect(run?.records.map(({ offset }) => offset)).toEqual([5, 9]);
+    expect(run?.records.map((record) => Buffer.from(record.value!).toString())).toEqual([value(1), value(5)]);
   });
-  const [run] = decodeRecordBatches(zipped, 4, []);
-  expect(run?.records.map(({ value }) => value?.length)).toEqual([500, 501]);
-  expect(() => offsetsOf(bytesOf({ baseOffset: 0, compression: "snappy" }), 0)).toThrow("compression snappy");
-  expect(() => offsetsOf(bytesOf({ baseOffset: 0, compression: "lz4" }), 0)).toThrow("compression lz4");
+}
+
+test("another compression and the old message format are named in the error, with the offset", () => {
+  expect(() => offsetsOf(bytesOf({ baseOffset: 3, compression: "number 7" }), 0)).toThrow(
+    "the record batch at offset 0 cannot be read: compression number 7 is not supported (gzip, snappy, lz4, zstd are)",
+  );
   expect(() => offsetsOf(bytesOf({ baseOffset: 0, magic: 1 }), 0)).toThrow("record format 1");
 });
+
+test("what stands before a batch that cannot be read is given, and nothing of that batch", () => {
+  for (const compression of ["none", "gzip", "snappy", "xerial", "lz4", "zstd"] as const) {
+    const damaged = bytesOf({ baseOffset: 2, deltas: [0, 1, 2], compression, value: () => "value".repeat(9) });
+    damaged[damaged.length - 9]! ^= 0x10;
+    const bytes = Buffer.concat([bytesOf({ baseOffset: 0, deltas: [0, 1] }), damaged, bytesOf({ baseOffset: 5 })]);
+    const error = unreadable(bytes);
+    expect(error.message).toContain("offset 2 cannot be read: its checksum does not fit");
+    expect(error.readable.map(({ nextPosition, records }) => [nextPosition, records.length])).toEqual([[2, 2]]);
+  }
+});
+
+test("a producer's wrong records in a batch that it signed give none of the batch", () => {
+  const [first, second] = [Buffer.from("0c000000026b020000", "hex"), Buffer.from("0c00000202ff", "hex")];
+  const bytes = bytesOf({ baseOffset: 0, deltas: [0, 1], body: Buffer.concat([first, second]) });
+  expect(unreadable(bytes).readable).toEqual([]);
+  const bomb = bytesOf({
+    baseOffset: 0,
+    compression: "gzip",
+    body: gzipSync(Buffer.alloc(DECOMPRESSED_BYTES_MAX + 1)),
+  });
+  expect(unreadable(bomb).message).toContain("gzip data cannot be decompressed");
+});
+
+function unreadable(bytes: Buffer): UnreadableBatch {
+  try {
+    decodeRecordBatches(bytes, 0, []);
+  } catch (error) {
+    expect(error).toBeInstanceOf(UnreadableBatch);
+    return error as UnreadableBatch;
+  }
+  throw new Error("it could be read");
+}
 
 test("a batch that the fetch cut off is left for the next fetch", () => {
   const whole = bytesOf({ baseOffset: 0, deltas: [0, 1] });
@@ -110,18 +149,40 @@ test("a batch that the fetch cut off is left for the next fetch", () => {
   expect(decodeRecordBatches(Buffer.alloc(0), 2, [])).toEqual([]);
 });
 
-test("damaged bytes are an error or other records, never an endless loop or a read past the end", () => {
-  const bytes = bytesOf({ baseOffset: 0, deltas: [0, 1, 2], value: () => "value", headers: [["h", "x"]] });
-  for (let at = 0; at < bytes.length; at++) {
-    for (const value of [0x00, 0x7f, 0x80, 0xff]) {
-      const damaged = Buffer.from(bytes);
-      damaged[at] = value;
-      try {
-        for (const { records } of decodeRecordBatches(damaged, 0, [])) {
-          for (const record of records) expect(record.value?.length ?? 0).toBeLessThan(bytes.length);
+test("damaged bytes are an error, never other records", () => {
+  for (const compression of ["none", "gzip", "snappy", "xerial", "lz4", "zstd"] as const) {
+    const bytes = bytesOf({ baseOffset: 0, deltas: [0, 1], compression, value: () => "value", headers: [["h", "x"]] });
+    for (let at = 21; at < bytes.length; at++) {
+      for (const value of [0x00, 0x7f, 0x80, 0xff]) {
+        const damaged = Buffer.from(bytes);
+        damaged[at] = value;
+        if (value === bytes[at]) expect(offsetsOf(damaged, 0)).toEqual([0, 1]);
+        else expect(() => offsetsOf(damaged, 0)).toThrow("checksum");
+      }
+    }
+  }
+});
+
+test("wrong bytes under a right checksum are an error or other records, never an endless loop or a read past the end", () => {
+  for (const compression of ["none", "gzip", "snappy", "xerial", "lz4", "zstd"] as const) {
+    const spec: BatchSpec = {
+      baseOffset: 0,
+      deltas: [0, 1, 2],
+      value: () => "value".repeat(20),
+      headers: [["h", "x"]],
+    };
+    const bytes = bytesOf({ ...spec, compression });
+    for (let at = 0; at < bytes.length; at++) {
+      for (const value of [0x00, 0x7f, 0x80, 0xff]) {
+        const damaged = Buffer.from(bytes);
+        damaged[at] = value;
+        try {
+          for (const { records } of decodeRecordBatches(signed(damaged), 0, [])) {
+            for (const record of records) expect(record.value?.length ?? 0).toBeLessThan(1_000);
+          }
+        } catch (error) {
+          expect(error).toBeInstanceOf(UnreadableBatch);
         }
-      } catch (error) {
-        expect(error).toBeInstanceOf(Error);
       }
     }
   }
