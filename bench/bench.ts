@@ -2,6 +2,7 @@
 
 const benchmarks = {
   bloom: "the seen-set alone",
+  idle: "what a cell costs that has nothing to do",
   runtime: "what a node itself costs a no-op task, without any broker",
   throughput: "no-op tasks on real Kafka, next to a plain consumer of the same topic",
 } as const;
