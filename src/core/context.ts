@@ -4,6 +4,7 @@ import type { PartitionId } from "./identity.ts";
 import { partitionOf, topicIndexOf } from "./identity.ts";
 import type { CoreSettings, TopicSettings } from "./settings.ts";
 import type { CoreCounters, DoubtsSettled } from "./status.ts";
+import { VerdictTimes } from "./verdict-times.ts";
 
 export class Context {
   readonly settings: CoreSettings;
@@ -11,6 +12,7 @@ export class Context {
   readonly random: () => number; // 0 <= x < 1, from the shell's generator
   readonly counters: CoreCounters = newCounters();
   readonly settled: DoubtsSettled = newSettled();
+  readonly verdictTimes = new VerdictTimes();
   effects: CoreEffect[] = [];
 
   constructor(settings: CoreSettings, random: () => number) {

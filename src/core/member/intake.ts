@@ -134,16 +134,14 @@ function takeRecords(state: MemberState, window: PartitionWindow, batch: Deliver
 /** R6 step 1 at the node: the leader said [from, W) is committed. A redelivered task passes through doubt (S13). */
 export function settleBelowWatermark(state: MemberState, window: PartitionWindow, offset: number, now: number): void {
   state.doubt(window, offset, now, {});
-  state.endDoubt(window, offset);
-  state.ctx.settled.committed++;
+  state.settleDoubt(window, offset, "committed", false, now);
   state.finish(window, offset, State.dropped);
 }
 
 /** The commit that this owner read says that the offset is final: exact evidence of this cell (R15). */
 function settleByBitmap(state: MemberState, window: PartitionWindow, offset: number, now: number): void {
   state.doubt(window, offset, now, {});
-  state.endDoubt(window, offset);
-  state.ctx.settled.attestedExecuted++;
+  state.settleDoubt(window, offset, "attestedExecuted", false, now);
   state.finish(window, offset, State.dropped);
 }
 

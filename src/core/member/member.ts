@@ -415,7 +415,7 @@ export class Member {
       appliedEpoch: this.#appliedEpoch,
       appliedSeq: this.#appliedSeq,
       seen: this.#seen,
-      claims: takeClaims(state),
+      claims: takeClaims(state, now),
       doubts: takeDoubts(state, now),
       finished,
       commits: active ? state.commitNotes : [],

@@ -166,11 +166,12 @@ export function startChecks(state: MemberState, now: number): void {
     for (const doubt of window.doubts.values()) {
       if (window.stateOf(doubt.offset) !== State.adopted || doubt.checking || doubt.checkAt > now) continue;
       if (!topic.hasCheck) {
-        decideByPolicy(state, window, doubt);
+        decideByPolicy(state, window, doubt, now);
         continue;
       }
       if (state.checking >= state.ctx.settings.checkConcurrency) return;
       doubt.checking = true;
+      doubt.checks++;
       state.checking++;
       state.ctx.counters.checks++;
       state.ctx.emit({
@@ -200,15 +201,15 @@ export function takeCheckResult(
   if (window === undefined || doubt === undefined || !doubt.checking) return;
   if (window.stateOf(offset) !== State.adopted || window.stampOf(offset) !== stamp) return;
   doubt.checking = false;
+  doubt.checkSaid = answer;
   state.checking--;
   if (answer === "executed") {
-    state.endDoubt(window, offset);
-    state.ctx.settled.checkedExecuted++;
+    state.settleDoubt(window, offset, "checkedExecuted", false, now);
     state.finish(window, offset, State.dropped);
     return;
   }
   if (answer === "not-executed") {
-    state.ctx.settled.checkedNotExecuted++;
+    state.settleDoubt(window, offset, "checkedNotExecuted", true, now);
     startAdopted(state, window, offset);
     return;
   }
@@ -218,18 +219,17 @@ export function takeCheckResult(
       now + state.ctx.settings.checkBackoffMs * 2 ** (doubt.checkAttempts - 1) * (0.5 + state.ctx.random());
     return;
   }
-  decideByPolicy(state, window, doubt);
+  decideByPolicy(state, window, doubt, now);
 }
 
 /** No check, or it does not know: the task definition's `onUnknown` (R20). A Bloom bit alone never drops a task. */
-function decideByPolicy(state: MemberState, window: PartitionWindow, doubt: Doubt): void {
+function decideByPolicy(state: MemberState, window: PartitionWindow, doubt: Doubt, now: number): void {
   const { onUnknown } = state.ctx.topic(window.pid);
   const { offset, maybe } = doubt;
-  state.ctx.settled.byPolicy++;
+  state.settleDoubt(window, offset, "byPolicy", onUnknown === "execute", now);
   if (onUnknown === "execute") {
     startAdopted(state, window, offset);
   } else if (onUnknown === "drop" && !maybe) {
-    state.endDoubt(window, offset);
     state.finish(window, offset, State.dropped);
   } else {
     setAside(state, window, offset, "parked", maybe ? "maybe-duplicate" : "unknown");
@@ -253,6 +253,9 @@ export function takeSetAsideResult(
       return;
     }
     window.setAside.delete(offset);
+    const { kind, reason } = aside;
+    const attempts = window.attempts[window.slot(offset)]!;
+    state.ends.addSetAside({ ...window.nameOf(offset), kind, reason, attempts, at: now });
     state.finish(window, offset, aside.kind === "dead" ? State.dead : State.parked);
     return;
   }
@@ -261,6 +264,7 @@ export function takeSetAsideResult(
   // Who no longer owns the partition does not write again: a refused write makes it unstarted (R23).
   task.state = acknowledged ? (task.aside?.kind === "parked" ? State.parked : State.dead) : State.held;
   if (acknowledged) {
+    if (task.aside !== null) state.ends.addSetAside({ pid, offset, ...task, ...task.aside, at: now });
     state.report(pid, offset, task.state as State);
     state.countFinal(task.state as State);
   }

@@ -7,6 +7,7 @@ import type { PartitionId } from "../identity.ts";
 import { Phase, type CommitNote, type FactBatch, type Offsets, type PartitionReport } from "../messages.ts";
 import { NumberList, offsetAt, packOffsets } from "../offsets.ts";
 import { Lease } from "./lease.ts";
+import { type DoubtEnd, RecentEnds } from "./recent-ends.ts";
 import { isFinal, isUnstarted, State, type Doubt, type PartitionWindow, type Retained } from "./window.ts";
 
 /** A claim or page of doubts whose verdict is outstanding. */
@@ -15,6 +16,7 @@ export interface Outstanding {
   readonly ownership: number;
   readonly offsets: Offsets;
   readonly doubts: boolean;
+  readonly askedAt: number;
 }
 
 /** Final phases as they are reported, with the state that means them. */
@@ -33,6 +35,7 @@ const NO_HASHES = new Uint32Array(0);
 export class MemberState {
   readonly ctx: Context;
   readonly lease: Lease;
+  readonly ends = new RecentEnds();
   readonly windows = new Map<PartitionId, PartitionWindow>();
   readonly retained = new Map<PartitionId, Map<number, Retained>>();
   readonly claims = new Map<number, Outstanding>();
@@ -222,10 +225,24 @@ export class MemberState {
       checkAttempts: 0,
       checkAt: 0,
       checking: false,
+      asks: 0,
+      said: 0,
+      saidAt: 0,
+      checks: 0,
+      checkSaid: "",
     });
     this.doubtCount++;
     this.ctx.counters.doubts++;
     if (this.doubtCount > this.ctx.settings.doubtfulMax) this.ctx.limit("doubtfulMax");
+  }
+
+  /** A doubt has its answer: `ran` when the task goes on to its handler. */
+  settleDoubt(window: PartitionWindow, offset: number, how: DoubtEnd, ran: boolean, now: number): void {
+    if (how !== "poison" && how !== "conflict") this.ctx.settled[how]++;
+    const doubt = this.endDoubt(window, offset);
+    if (doubt === undefined) return;
+    const { since, checks } = doubt;
+    this.ends.addDoubt({ ...window.nameOf(offset), how, ran, checks, since, at: now });
   }
 
   endDoubt(window: PartitionWindow, offset: number): Doubt | undefined {

@@ -2,6 +2,7 @@
  * The window of one owned partition: one state byte a delivered offset, from the leader's acknowledged watermark (below
  * it nothing need be remembered, R13) to the fetch position. Typed arrays in a ring; no object a task.
  */
+import type { CheckAnswer } from "../events.ts";
 import type { PartitionId } from "../identity.ts";
 import { NumberList } from "../offsets.ts";
 import { bitAt } from "./metadata.ts";
@@ -58,6 +59,12 @@ export interface Doubt {
   checkAttempts: number;
   checkAt: number; // not before
   checking: boolean;
+  // For people who ask about the task; nothing is decided by these.
+  asks: number; // questions to the leader
+  said: number; // its last Verdict, 0 before the first
+  saidAt: number;
+  checks: number; // how often the check was asked
+  checkSaid: CheckAnswer | ""; // its last answer
 }
 
 /** What a node keeps of a task when it no longer owns the partition: it runs, or ran, here (R8, R13). */
@@ -167,6 +174,13 @@ export class PartitionWindow {
   idOf(offset: number): string | null {
     const slot = offset & this.#mask;
     return (this.flags[slot]! & HAS_ID) !== 0 ? (this.ids[slot] ?? null) : null;
+  }
+
+  /** Which record a kept offset is, copied out; for rare paths. */
+  nameOf(offset: number): Pick<Retained, "hashHi" | "hashLo" | "id"> & { pid: PartitionId; offset: number } {
+    const slot = offset & this.#mask;
+    const [hashHi, hashLo] = [this.hashes[2 * slot]!, this.hashes[2 * slot + 1]!];
+    return { pid: this.pid, offset, hashHi, hashLo, id: this.idOf(offset) };
   }
 
   /** Records carry the epoch under which they were written: it never falls from one to the next. */
