@@ -1,5 +1,4 @@
 /** The command line: finds the command, shows help, and turns what is thrown into an exit code. */
-import packageJson from "../../package.json" with { type: "json" };
 import { optionHelp } from "../config/help.ts";
 import { describeError, VouchError } from "../errors.ts";
 import type { CliContext, Command } from "./command.ts";
@@ -8,8 +7,9 @@ import { ExitCode } from "./exit-code.ts";
 import { produceCommand } from "./produce.ts";
 import { runCommand } from "./run.ts";
 import { statusCommand } from "./status.ts";
+import { versionText } from "./version.ts";
 
-const COMMANDS: readonly Command[] = [runCommand, demoCommand, produceCommand, statusCommand];
+export const COMMANDS: readonly Command[] = [runCommand, demoCommand, produceCommand, statusCommand];
 
 const HELP = new Set(["help", "--help", "-h"]);
 
@@ -25,7 +25,7 @@ export async function runCli(context: CliContext): Promise<ExitCode> {
     return ExitCode.done;
   }
   if (name === "--version") {
-    context.out(`${packageJson.version}\n`);
+    context.out(`${versionText()}\n`);
     return ExitCode.done;
   }
   const wanted = HELP.has(name) ? argv[0] : name;
@@ -58,7 +58,7 @@ function overview(): string {
   const width = Math.max(...COMMANDS.map((command) => command.name.length));
   const lines = COMMANDS.map((command) => `  ${command.name.padEnd(width)}  ${command.summary}`);
   return [
-    `vouch ${packageJson.version}: runs every task of a Kafka topic once, on a cluster of equal nodes.`,
+    `vouch ${versionText()}: runs every task of a Kafka topic once, on a cluster of equal nodes.`,
     "",
     "Usage: vouch <command> [options]   (from the sources: bun run node.ts <command> [options])",
     "",

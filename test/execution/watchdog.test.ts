@@ -6,8 +6,9 @@ const LIMIT_MS = 30_000;
 
 async function run(
   mode: string,
+  wrapper: readonly string[] = [],
 ): Promise<{ signal: string | number | null; exitCode: number | null; out: string; err: string }> {
-  const child = Bun.spawn([process.execPath, "run", `${import.meta.dir}/watchdog-child.ts`, mode], {
+  const child = Bun.spawn([...wrapper, process.execPath, "run", `${import.meta.dir}/watchdog-child.ts`, mode], {
     stdout: "pipe",
     stderr: "pipe",
     timeout: LIMIT_MS - 5_000,
@@ -34,6 +35,18 @@ describe("R12: the watchdog kills a process", () => {
       const { signal, err } = await run("blocks-past-lease");
       expect(signal).toBe("SIGKILL");
       expect(err).toContain("time without its cell is over");
+    },
+    LIMIT_MS,
+  );
+
+  test(
+    "that is process 1 of a container, to which the kernel lets no signal from inside through",
+    async () => {
+      const own = process.getuid?.() === 0 ? [] : ["--map-root-user"];
+      const container = ["unshare", ...own, "--pid", "--fork", "--kill-child", "--mount", "--mount-proc"];
+      const { exitCode, out, err } = await run("blocks-forever", container);
+      expect({ exitCode, out }).toEqual({ exitCode: 137, out: "running\n" });
+      expect(err).toContain("killing process 1");
     },
     LIMIT_MS,
   );
