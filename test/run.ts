@@ -27,7 +27,8 @@ const GROUPS: readonly Group[] = [
     name: "servers", // real Kafka and ZooKeeper
     limitMs: 10 * 60_000,
     flags: ["--timeout=60000"],
-    takes: (file) => /kafka|zookeeper|support\/servers/.test(file) && !/scripted|^test\/simulation\//.test(file),
+    takes: (file) =>
+      /kafka|zookeeper|support\/servers|^test\/any-cluster\//.test(file) && !/scripted|^test\/simulation\//.test(file),
   },
   {
     name: "slow", // no servers, but processes, big models or many keys
