@@ -88,7 +88,12 @@ export class Peers implements EndpointHandlers {
       const said = describeError(error);
       // A refusal names the peer already.
       const refused = error instanceof VouchError && error.code === "refused";
-      const reason = refused ? said : `${nodeIdOf(peer)} cannot be reached: ${said}`;
+      const at = address !== null && said.startsWith(`${address} `);
+      const reason = refused
+        ? said
+        : at
+          ? `${nodeIdOf(peer)} at ${said}`
+          : `${nodeIdOf(peer)} cannot be reached: ${said}`;
       if (this.#lastFailure.get(peer) !== reason) {
         this.#lastFailure.set(peer, reason);
         this.#options.log("warn", reason, { peer });

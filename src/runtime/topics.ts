@@ -82,7 +82,7 @@ async function recordOf(
 /** Returns how many partitions the topic has; 0 when it does not exist yet. */
 async function openSideTopics(topic: string, { admin, log }: TopicsOptions): Promise<number> {
   const described = await admin.describeTopic(topic);
-  if (described === null) log("warn", `topic ${topic} does not exist yet`, {});
+  if (described === null) log("warn", `topic ${topic} does not exist yet: create it, the cell waits for it`, {});
   for (const side of [`${topic}.dead`, `${topic}.parked`]) {
     if ((await admin.describeTopic(side)) === null) await admin.createTopic(side, described?.partitions ?? 1);
   }

@@ -3,7 +3,7 @@
  * the merged state to a new set, then write that set, and only then vote. Every step waits; none skips.
  */
 import type { InSyncState, WatermarksState } from "../events.ts";
-import type { Incarnation } from "../identity.ts";
+import { nodeIdOf, type Incarnation } from "../identity.ts";
 import { writeSet } from "./in-sync.ts";
 import { SELF, type LeaderState, type Peer } from "./state.ts";
 
@@ -51,6 +51,14 @@ export class Activation {
     const complete = leader.replica.appliedEpoch > 0;
     if (complete && leader.lastSet.includes(self.incarnation)) self.merged = true;
     else leader.replica.clear(); // R5: nothing of a node outside the last set is taken for the cell's state
+  }
+
+  /** A node that is there and cannot be reached is another matter than one that nobody has started. */
+  #whatToDo(): string {
+    const { registered, peers } = this.#leader;
+    const apart = [...registered].filter((incarnation) => !peers.has(incarnation)).map(nodeIdOf);
+    if (apart.length === 0) return "start another, or --single-node on all";
+    return `no link from ${apart.join(", ")}: can it reach this node's --peer-listen, or its --advertise-host?`;
   }
 
   /** Whether this node itself is of the last set and was complete when it was elected. */
@@ -190,7 +198,7 @@ export class Activation {
         const missing = minInSync - reachable.length;
         this.waitingFor =
           missing > 0
-            ? `waiting for ${missing} more ${missing === 1 ? "node" : "nodes"} (min-in-sync ${minInSync}); start another, or --single-node on all`
+            ? `waiting for ${missing} more ${missing === 1 ? "node" : "nodes"} (min-in-sync ${minInSync}); ${this.#whatToDo()}`
             : "waiting for registered nodes to connect";
         return;
       }
