@@ -210,7 +210,7 @@ export class Cluster extends ClusterRecord implements AsyncDisposable {
   }
 
   /** Waits until every living node is in the in-sync set and owns its share of the partitions. */
-  async ready(nodes: readonly TestNode[] = this.alive()): Promise<void> {
+  async ready(nodes: readonly TestNode[] = this.alive(), timeoutMs: number = WAIT_MS): Promise<void> {
     const share = Math.floor(this.partitions / nodes.length);
     await this.waitFor(
       `${nodes.map((node) => node.name).join(", ")} in the in-sync set, with their partitions`,
@@ -225,6 +225,7 @@ export class Cluster extends ClusterRecord implements AsyncDisposable {
           })
         );
       },
+      timeoutMs,
     );
   }
 
