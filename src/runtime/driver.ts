@@ -77,6 +77,8 @@ export class Driver {
     this.#queue.push(event);
     if (!this.#running) return;
     this.#schedule();
+    // It comes all the time, and what it allows is done in its own turn.
+    if (event.type === "watchdog") return;
     this.#busy = true;
     // A node that was idle must not wait out its long tick for what this event sets going.
     if (this.#timerMs > BUSY_TICK_MS) this.#arm(BUSY_TICK_MS);

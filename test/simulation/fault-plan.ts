@@ -118,7 +118,7 @@ function plainPhase(random: Random, { timing }: SimulationSettings, act: Act): F
 
 export function planFaults(random: Random, settings: SimulationSettings): PlannedFault[] {
   const { timing, faultMs, faults } = settings;
-  const everyMs = random.pick([1_500, 3_000, 5_000, 9_000]) * (timing.leaseMs > 1_000 * 2 ? 2 : 1);
+  const everyMs = random.pick([2_500, 5_000, 9_000, 16_000]) * (timing.leaseMs > 1_000 * 2 ? 2 : 1);
   const aimed = faults.filter((name) => AIMED.has(name));
   const plain = faults.filter((name) => !AIMED.has(name) && !OF_HANDLERS.includes(name)) as Act[];
   const plan: PlannedFault[] = [];

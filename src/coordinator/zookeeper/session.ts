@@ -41,6 +41,7 @@ export class ZooKeeperSession {
   #connection: { readonly number: number; readonly link: Connection } | null = null;
   #zxid = 0n;
   #timer: ReturnType<typeof setTimeout> | null = null;
+  #wakeAtMs = 0; // for which the timer is set
   #ending: Promise<void> = Promise.resolve();
   readonly #actions: SupervisorAction[] = [];
   #performing = false;
@@ -122,11 +123,17 @@ export class ZooKeeperSession {
   }
 
   #arm(): void {
+    const { wakeAtMs } = this.#supervisor;
+    if (this.#timer !== null && wakeAtMs === this.#wakeAtMs) return;
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
-    const wakeAtMs = this.#supervisor.wakeAtMs;
     if (wakeAtMs === Number.POSITIVE_INFINITY) return;
-    this.#timer = setTimeout(() => this.#step({ type: "time" }), Math.max(0, wakeAtMs - this.nowMs()));
+    this.#wakeAtMs = wakeAtMs;
+    const wake = (): void => {
+      this.#timer = null;
+      this.#step({ type: "time" });
+    };
+    this.#timer = setTimeout(wake, Math.max(0, wakeAtMs - this.nowMs()));
   }
 
   #perform(action: SupervisorAction): void {

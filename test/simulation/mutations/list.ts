@@ -61,7 +61,7 @@ export type Row =
     };
 
 /** How many seeds a bug may need when its row does not say. */
-const SEEDS_MAX = 200;
+const SEEDS_MAX = 500;
 
 function ruleOf({ id, rule }: Row): string {
   if (rule !== undefined) return rule;
