@@ -60,7 +60,8 @@ async function recordOf(
   { coordinator, dedupEpoch, startAt, log }: TopicsOptions,
 ): Promise<TopicRecord> {
   const record = await coordinator.ensureTopic(topic, { generation: FIRST_GENERATION, dedupEpoch, startAt });
-  if (record.dedupEpoch >= dedupEpoch) return record;
+  if (record.dedupEpoch > dedupEpoch) return record;
+  if (record.dedupEpoch === dedupEpoch) return takenOver(topic, record, coordinator, startAt, log);
   // A node that works under the lower one would refuse this one, and could not be started again itself.
   const { leader } = await coordinator.observe();
   if (leader !== null) {
@@ -77,6 +78,32 @@ async function recordOf(
   const raised = { ...record, dedupEpoch, startAt: "committed" as const };
   await coordinator.replaceTopic(topic, raised);
   return raised;
+}
+
+/**
+ * "committed" is "earliest" that also takes over the offsets of somebody else. Whoever was refused without it may say so
+ * afterwards: where the cell has begun already, both words mean the same. Not while a node leads under the other one.
+ */
+async function takenOver(
+  topic: string,
+  record: TopicRecord,
+  coordinator: Coordinator,
+  startAt: TopicsOptions["startAt"],
+  log: RuntimeLog,
+): Promise<TopicRecord> {
+  if (record.startAt !== "earliest" || startAt !== "committed") return record;
+  const { leader } = await coordinator.observe();
+  if (leader !== null) {
+    log(
+      "warn",
+      `--start-at committed counts for ${topic} once every node of the cell was stopped at the same time`,
+      {},
+    );
+    return record;
+  }
+  const taking = { ...record, startAt };
+  await coordinator.replaceTopic(topic, taking);
+  return taking;
 }
 
 /** Returns how many partitions the topic has; 0 when it does not exist yet. */

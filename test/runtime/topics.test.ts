@@ -27,13 +27,13 @@ function make(records: Record<string, TopicRecord>, existing: Record<string, num
     void created.push(`${topic} ${partitions}`);
   const leading = { names: [] as string[] };
   const observe = async () => ({ members: [], leader: leading.names.map((nodeId) => ({ nodeId }))[0] ?? null });
-  const open = (dedupEpoch = 0, signal = new AbortController().signal) =>
+  const open = (dedupEpoch = 0, signal = new AbortController().signal, startAt: TopicRecord["startAt"] = "earliest") =>
     openTopics({
       coordinator: { ensureTopic, replaceTopic, observe } as unknown as Coordinator,
       admin: { describeTopic, createTopic } as unknown as TaskAdmin,
       tasks,
       dedupEpoch,
-      startAt: "earliest",
+      startAt,
       log: (_level, message) => log.push(message),
       signal,
     });
@@ -82,6 +82,19 @@ describe("opening topics", () => {
     leading.names.pop();
     await opening;
     expect(records["orders"]!.dedupEpoch).toBe(3);
+  });
+
+  test("R15: who was refused a takeover may ask for it afterwards, when no node leads without it", async () => {
+    const recorded: TopicRecord = { generation: 1, dedupEpoch: 0, startAt: "earliest" };
+    const { open, records, log, leading } = make({ orders: recorded, payments: recorded }, {});
+    const asked = async () => (await open(0, undefined, "committed")).map(({ startAt }) => startAt);
+    leading.names.push("a");
+    expect(await asked()).toEqual(["earliest", "earliest"]);
+    expect(log[0]).toContain("once every node of the cell was stopped");
+    leading.names.pop();
+    expect(await asked()).toEqual(["committed", "committed"]);
+    expect(records["orders"]!.startAt).toBe("committed");
+    expect((await open()).map(({ startAt }) => startAt)).toEqual(["committed", "committed"]);
   });
 
   test("R15: where to begin is what the cell recorded at the first use; one cell has one", async () => {

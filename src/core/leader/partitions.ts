@@ -57,7 +57,7 @@ function begin(leader: LeaderState, report: PartitionReport, table: PartitionTab
   if (report.hadCommit && !report.ours && leader.ctx.settings.startAt !== "committed") {
     return (
       `takeover refused: the group has committed offset ${report.position}, which is not Vouch's; ` +
-      `expected no committed offset, or --start-at committed to take the group over`
+      `expected no committed offset, or all nodes stopped and started with --start-at committed to take the group over`
     );
   }
   const from = report.ours && report.from >= 0 ? report.from : report.position;
