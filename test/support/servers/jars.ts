@@ -1,7 +1,7 @@
 /**
  * The class path of the test servers. The first test that needs it lets Maven copy the jars named in `pom.xml` into
- * `.cache/servers-<hash of pom.xml>/`; later ones only read the folder's name. Two test processes that start together
- * do not both download: the one that creates the lock folder does, the others wait for the finished folder.
+ * `.cache/servers-kafka-<version>-<hash of pom.xml>/`; later ones only read the folder's name. Two test processes that
+ * start together do not both download: the one that creates the lock folder does, the others wait for the finished one.
  */
 
 import { existsSync } from "node:fs";
@@ -10,6 +10,8 @@ import { join, resolve } from "node:path";
 
 const CACHE = resolve(import.meta.dir, "../../../.cache");
 const POM = join(import.meta.dir, "pom.xml");
+/** Which Kafka the tests run against; `npm run test:kafka39` sets another one. */
+export const KAFKA_VERSION = process.env["TEST_KAFKA_VERSION"] ?? "4.1.0";
 const WAIT_MS = 300_000;
 const LOCK_WITHOUT_OWNER_MS = 5_000;
 
@@ -26,7 +28,7 @@ export function serverJars(): Promise<string> {
 
 async function findOrFetch(): Promise<string> {
   const hash = Bun.hash(await readFile(POM)).toString(16);
-  const target = join(CACHE, `servers-${hash}`);
+  const target = join(CACHE, `servers-kafka-${KAFKA_VERSION}-${hash}`);
   if (existsSync(target)) return target;
 
   await mkdir(CACHE, { recursive: true });
@@ -84,6 +86,7 @@ async function fetchInto(target: string): Promise<void> {
       "-B",
       "-f",
       POM,
+      `-Dkafka.version=${KAFKA_VERSION}`,
       "dependency:copy-dependencies",
       "-DincludeScope=runtime",
       `-DoutputDirectory=${partial}`,
