@@ -4,12 +4,21 @@ import { describeError, VouchError } from "../errors.ts";
 import type { CliContext, Command } from "./command.ts";
 import { demoCommand } from "./demo.ts";
 import { ExitCode } from "./exit-code.ts";
+import { healthCommand } from "./health.ts";
 import { produceCommand } from "./produce.ts";
 import { runCommand } from "./run.ts";
 import { statusCommand } from "./status.ts";
+import { taskCommand } from "./task.ts";
 import { versionText } from "./version.ts";
 
-export const COMMANDS: readonly Command[] = [runCommand, demoCommand, produceCommand, statusCommand];
+export const COMMANDS: readonly Command[] = [
+  runCommand,
+  demoCommand,
+  produceCommand,
+  statusCommand,
+  taskCommand,
+  healthCommand,
+];
 
 const HELP = new Set(["help", "--help", "-h"]);
 
