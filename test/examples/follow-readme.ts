@@ -1,7 +1,7 @@
 /**
  * Does what an example's README says: its shell blocks are run as they stand, one after the other in one bash, on the
  * embedded log and coordinator. Only three things differ from a reader's terminal: ports are free ones, the cell's times are
- * the demo's shorter ones, and a `sleep` of ten seconds and more ends when the cell is settled.
+ * the demo's shorter ones, and each `sleep` ends when a cell is settled.
  */
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { spawn } from "node:child_process";
@@ -26,30 +26,37 @@ export interface Followed {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
+interface FollowOptions {
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly mutate?: (script: string) => string;
+}
+
 export async function shellBlocks(example: string): Promise<readonly string[]> {
   const text = await readFile(join(ROOT, "examples", example, "README.md"), "utf8");
   return [...text.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map((match) => match[1]!);
 }
 
 /**
- * Runs the README of `examples/<example>`; `tasks`: how many records are finished when the cell is settled. `mutate` is for
- * the test of the test.
+ * Runs the README of `examples/<example>`; `waits`: for each long sleep the arguments of settled.ts. `environment` is
+ * for the services; `mutate` changes the commands, for a run that must go wrong.
  */
 export async function followReadme(
   example: string,
-  tasks: number,
-  mutate: (script: string) => string = (script) => script,
+  waits: readonly string[],
+  { mutate = (script: string): string => script, environment = {} }: FollowOptions = {},
 ): Promise<Followed> {
   const folder = await mkdtemp(join(tmpdir(), `vouch-example-${example}-`));
   const script = mutate(onFreePorts((await shellBlocks(example)).join("\n")));
-  const wait = `"${process.execPath}" test/examples/settled.ts ${tasks}`;
-  const prelude = `sleep() { if [ "\${1%%.*}" -ge 10 ]; then ${wait}; else command sleep "$1"; fi; }\n`;
+  const prelude = [
+    `waits=(${waits.map((wait) => `"${wait}"`).join(" ")}) waited=0`,
+    `sleep() { "${process.execPath}" test/examples/settled.ts \${waits[waited]} && waited=$((waited + 1)); }`,
+  ].join("\n");
   // The last `wait` is the test's own: a process that the README never ends makes it run into its limit.
   const ownSession = { detached: true }; // so that whatever the script started can be ended, and nothing else
-  const child = spawn("bash", ["-eu", "-o", "pipefail", "-c", `${prelude}${script}\nwait`], {
+  const child = spawn("bash", ["-eu", "-o", "pipefail", "-c", `${prelude}\n${script}\nwait`], {
     ...ownSession,
     cwd: ROOT,
-    env: childEnvironment({ ...timing(), TMPDIR: folder, NODE_ENV: "production" }),
+    env: childEnvironment({ ...timing(), ...environment, TMPDIR: folder, NODE_ENV: "production" }),
     stdio: ["ignore", "pipe", "pipe"],
   });
   const late = setTimeout(() => endGroup(child.pid!), README_MS);

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { followReadme, lastReport } from "./follow-readme.ts";
 
 test("payments: a node dies at work, nothing is lost and nothing is paid twice", async () => {
-  await using run = await followReadme("payments", 2_000);
+  await using run = await followReadme("payments", ["default 2000"]);
   expect({ code: run.code, err: run.err }).toMatchObject({ code: 0 });
   expect(run.leftOver).toBe(false);
   const report = lastReport(run.out, "payments");
@@ -16,9 +16,9 @@ test("payments: a node dies at work, nothing is lost and nothing is paid twice",
 }, 120_000);
 
 test("payments: with a check that looks at the wrong place the same run pays twice", async () => {
-  const wrong = (script: string): string =>
+  const mutate = (script: string): string =>
     script.replace("examples/payments/tasks.ts", "test/examples/payments-wrong-check.ts");
-  await using run = await followReadme("payments", 2_000, wrong);
+  await using run = await followReadme("payments", ["default 2000"], { mutate });
   const report = lastReport(run.out, "payments");
   expect(report["payments"]).toBe(2_000);
   expect(report["paid twice"]).toBeGreaterThan(0);

@@ -1,11 +1,14 @@
-/** `settled.ts <tasks>`: ends when the cell in $VOUCH_DATA_DIR has finished and committed so many records, and doubts none. */
+/**
+ * `settled.ts <cell> <tasks>`: ends when the cell in $VOUCH_DATA_DIR has finished and committed so many records, and doubts
+ * none. "all" instead of a number: as many as there are, for a cell whose one node has every partition.
+ */
 import { type MemberAnswer, askMembers } from "../../src/ops/status.ts";
 import { openEmbeddedCoordinator } from "../../src/coordinator/embedded/embedded-coordinator.ts";
 
 const LIMIT_MS = 60_000;
-const tasks = Number(process.argv[2]);
+const [cell = "default", tasks = "all"] = process.argv.slice(2);
 const directory = process.env["VOUCH_DATA_DIR"] ?? "";
-const coordinator = openEmbeddedCoordinator({ directory, cell: "default", sessionMs: 2_000 });
+const coordinator = openEmbeddedCoordinator({ directory, cell, sessionMs: 2_000 });
 const began = performance.now();
 let seen = "";
 try {
@@ -25,6 +28,8 @@ function settled(members: readonly MemberAnswer[]): boolean {
   const partitions = cores.flatMap((core) => core.partitions);
   const finished = partitions.reduce((sum, { position }) => sum + position, 0);
   const open = cores.reduce((sum, { inFlight, doubtful, running }) => sum + inFlight + doubtful + running, 0);
-  seen = `${finished} of ${tasks} committed, ${open} open`;
-  return finished === tasks && open === 0;
+  const produced = partitions.reduce((sum, { logEnd }) => sum + logEnd, 0);
+  const wanted = tasks === "all" && partitions.length > 0 ? produced : Number(tasks);
+  seen = `${finished} of ${wanted} committed, ${open} open`;
+  return finished === wanted && open === 0;
 }
