@@ -47,7 +47,7 @@ export class Context {
 
   /** "payments#3", for messages that a person reads. */
   partitionName(pid: PartitionId): string {
-    return `${this.settings.topics[topicIndexOf(pid)]?.name ?? `topic ${topicIndexOf(pid)}`}#${partitionOf(pid)}`;
+    return `${this.settings.topics[topicIndexOf(pid)]?.name ?? `topic ${topicIndexOf(pid)}`}/${partitionOf(pid)}`;
   }
 }
 
