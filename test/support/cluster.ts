@@ -49,6 +49,8 @@ export interface AddNodeOptions {
   readonly check?: CheckMode;
   /** A script of the test instead of `node.ts run <tasks>`; it gets the same flags and environment. */
   readonly entry?: string;
+  /** A task module of the test instead of the one whose tasks say what they do. */
+  readonly tasks?: string;
   readonly environment?: Readonly<Record<string, string>>;
   /** Do not wait until it is a member of the cell and the group. */
   readonly waitUntilReady?: boolean;
@@ -141,7 +143,7 @@ export class Cluster extends ClusterRecord implements AsyncDisposable {
     const config = this.#path(`${name}.json`);
     writeFileSync(config, JSON.stringify({ ...options, ...this.#identity(name, proxy) }, null, 2));
     const listen = ["--peer-listen", `127.0.0.1:${peerPort}`, "--http-listen", `127.0.0.1:${httpPort}`];
-    const program = more.entry === undefined ? ["node.ts", "run", TASK_MODULE] : [more.entry];
+    const program = more.entry === undefined ? ["node.ts", "run", more.tasks ?? TASK_MODULE] : [more.entry];
     const node = new TestNode({
       name,
       argv: [...program, "--config", config, ...listen],
