@@ -51,6 +51,10 @@ export interface TopicRecord {
   readonly generation: number; // topic generation: part of the delivery key
   readonly dedupEpoch: number;
   readonly startAt: "earliest" | "latest" | "committed";
+  /** Which topic of this name it is, as the task log tells; absent until it was first read, or when the log cannot tell. */
+  readonly topicId?: string;
+  /** How many partitions it had when its id was recorded. */
+  readonly partitions?: number;
 }
 
 export interface Versioned<T> {

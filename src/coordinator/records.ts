@@ -118,17 +118,25 @@ export function decodeWatermarks(text: string): WatermarksRecord | null {
 }
 
 export function encodeTopic(record: TopicRecord): string {
-  const { generation, dedupEpoch, startAt } = record;
-  return JSON.stringify({ generation, dedupEpoch, startAt });
+  const { generation, dedupEpoch, startAt, topicId, partitions } = record;
+  return JSON.stringify({ generation, dedupEpoch, startAt, topicId, partitions });
 }
 
 export function decodeTopic(text: string): TopicRecord | null {
   const fields = parseObject(text);
   if (fields === null) return null;
-  const { generation, dedupEpoch, startAt } = fields;
+  const { generation, dedupEpoch, startAt, topicId, partitions } = fields;
   if (!isCount(generation) || !isCount(dedupEpoch)) return null;
   if (startAt !== "earliest" && startAt !== "latest" && startAt !== "committed") return null;
-  return { generation, dedupEpoch, startAt };
+  if (topicId !== undefined && !isText(topicId)) return null;
+  if (partitions !== undefined && !isCount(partitions)) return null;
+  return {
+    generation,
+    dedupEpoch,
+    startAt,
+    ...(topicId === undefined ? {} : { topicId }),
+    ...(partitions === undefined ? {} : { partitions }),
+  };
 }
 
 /** The epoch record holds the number alone, so that a person can read and raise it by hand. */

@@ -66,6 +66,7 @@ export type CoreEffect =
         readonly ownership: number;
         readonly position: number;
         readonly paused: boolean;
+        readonly leaderEpoch: number; // of the last record below the position, -1 when unknown
       }[];
     }
   | { readonly type: "pause"; readonly pid: PartitionId }

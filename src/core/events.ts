@@ -33,6 +33,8 @@ export interface AssignedEvent {
   readonly metadata: string;
   readonly logStart: number;
   readonly logEnd: number;
+  /** The partition was added after the cell began: "latest" is its beginning. */
+  readonly added?: boolean;
 }
 
 export interface InSyncState {
@@ -86,7 +88,12 @@ export type CoreEvent =
       readonly outcome: "committed" | "refused" | "unknown" | "fatal";
       readonly reason: string;
     }
-  | { readonly type: "partition-problem"; readonly pid: PartitionId; readonly problem: string }
+  | {
+      readonly type: "partition-problem";
+      readonly pid: PartitionId;
+      readonly problem: string;
+      readonly detail?: string; // what happened, and what a person can do
+    }
   | { readonly type: "group-left" }
   // execution
   | {

@@ -26,6 +26,7 @@ import type {
 import type { BatchHasher } from "./batch-hasher.ts";
 import { DeliveredRecords } from "./delivered-records.ts";
 import type { RuntimeLog } from "./options.ts";
+import { replacedText, type TopicIdentity } from "./topic-identity.ts";
 import type { PartitionNames } from "./partition-names.ts";
 
 export interface ConsumptionOptions {
@@ -36,6 +37,9 @@ export interface ConsumptionOptions {
   readonly post: (event: CoreEvent) => void;
   /** The consumer is dead for good; "group-left" was posted. */
   readonly onFatal: (error: Error) => void;
+  /** Default: nothing is known of the topics. */
+  readonly identity?: TopicIdentity;
+  readonly groupId?: string;
   readonly log: RuntimeLog;
 }
 
@@ -96,9 +100,9 @@ export class Consumption {
 
   positions(effect: Effect<"positions">): void {
     this.#partitions.clear();
-    const positions = effect.partitions.map(({ pid, ownership, position, paused }) => {
+    const positions = effect.partitions.map(({ pid, ownership, position, paused, leaderEpoch }) => {
       this.#partitions.set(pid, new DeliveredRecords(ownership, position));
-      return { ...this.#where(pid), position, paused };
+      return { ...this.#where(pid), position, paused, leaderEpoch };
     });
     this.#assigned?.resolve(positions);
     this.#assigned = null;
@@ -145,10 +149,11 @@ export class Consumption {
       onRevoke: () => this.#onRevoke(),
       onAssign: (assignment) => this.#onAssign(assignment),
       onBatch: (batch) => this.#onBatch(batch),
-      onProblem: (topic, partition, problem) => {
-        const pid = this.#options.names.pid(topic, partition);
-        log("warn", problemText(topic, partition, problem), {});
-        if (pid !== null) this.#options.post({ type: "partition-problem", pid, problem });
+      onProblem: (topic, partition, problem, detail = "") => {
+        if (problem === "replaced") return this.#onReplaced(topic, partition, detail);
+        // With a detail it becomes the partition's alarm, which says it once.
+        if (detail === "" || partition < 0) log("warn", problemText(topic, partition, problem), {});
+        this.#stop(topic, partition, problem, detail);
       },
       onWarning: (message) => {
         this.trouble = message;
@@ -169,15 +174,41 @@ export class Consumption {
     if (this.#over) return Promise.resolve([]);
     this.#generation = assignment.generation;
     this.trouble = "";
+    const checking = this.#options.identity?.check(assignment) ?? null;
+    if (checking === null) return this.#take(assignment, new Map());
+    return checking.then((replaced) => (this.#over ? [] : this.#take(assignment, replaced)));
+  }
+
+  /** Hands an assignment to the core; partitions of topics that were replaced stop before anything of them is delivered. */
+  #take(assignment: Assignment, replaced: ReadonlyMap<string, string>): Promise<readonly PartitionPosition[]> {
     this.#assigned = Promise.withResolvers();
     const partitions = assignment.partitions.flatMap(({ topic, partition, ...rest }) => {
       const pid = this.#options.names.pid(topic, partition);
       assert(pid !== null, `assigned a partition of ${topic}, which was not asked for`);
       const { committed, metadata, logStart, logEnd } = rest;
-      return [{ pid, committed, metadata, logStart, logEnd }];
+      const added = this.#options.identity?.addedSince(topic, partition) === true ? { added: true } : {};
+      return [{ pid, committed, metadata, logStart, logEnd, ...added }];
     });
     this.#options.post({ type: "assigned", generation: assignment.generation, partitions });
+    for (const { topic, partition } of assignment.partitions) {
+      const what = replaced.get(topic);
+      if (what !== undefined) this.#stop(topic, partition, "replaced", this.#replacedText(topic, what));
+    }
     return this.#assigned.promise;
+  }
+
+  #onReplaced(topic: string, partition: number, what: string): void {
+    this.#stop(topic, partition, "replaced", this.#replacedText(topic, what));
+  }
+
+  #replacedText(topic: string, what: string): string {
+    return replacedText(topic, this.#options.groupId ?? "", what);
+  }
+
+  #stop(topic: string, partition: number, problem: PartitionProblem, detail: string): void {
+    const pid = this.#options.names.pid(topic, partition);
+    if (pid === null) return;
+    this.#options.post({ type: "partition-problem", pid, problem, ...(detail === "" ? {} : { detail }) });
   }
 
   #onBatch(batch: RecordBatch): void {

@@ -1,5 +1,5 @@
 /** What the runtime must be told to make a node. The configuration maps to it; tests fill it directly. */
-import type { Coordinator, ProcessIdentity } from "../coordinator/coordinator.ts";
+import type { Coordinator, ProcessIdentity, TopicRecord } from "../coordinator/coordinator.ts";
 import type { CoreSettings } from "../core/settings.ts";
 import type { CoreStatus } from "../core/status.ts";
 import type { TaskType } from "../execution/define.ts";
@@ -21,6 +21,7 @@ export interface OpenedTopic {
   readonly generation: number; // topic generation
   readonly startAt: "earliest" | "latest" | "committed"; // equal for all topics of a cell
   readonly partitions: number; // 0 when the topic does not exist yet
+  readonly record: TopicRecord;
 }
 
 /** The core as the runtime needs it. */

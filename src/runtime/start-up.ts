@@ -26,6 +26,7 @@ import { createRunner } from "./execution-bridge.ts";
 import type { OpenedTopic, RuntimeOptions } from "./options.ts";
 import type { PartitionNames } from "./partition-names.ts";
 import { Peers } from "./peers.ts";
+import { TopicIdentity } from "./topic-identity.ts";
 import { openTopics } from "./topics.ts";
 
 /** What the parts tell the node. */
@@ -102,7 +103,7 @@ export async function openParts(
   const topics = await register(options, self, coordination);
   const settings = options.settings(coordinator.clusterUuid(), self.bootId, topics);
   const hasher = await createHasher(settings, topics);
-  const { consumption, runner } = createWork(options, hooks, stack, hasher, watchdog);
+  const { consumption, runner } = createWork(options, hooks, stack, { hasher, watchdog, topics });
   return {
     settings,
     self,
@@ -117,18 +118,25 @@ export async function openParts(
   };
 }
 
+interface Prepared {
+  readonly hasher: BatchHasher;
+  readonly watchdog: Watchdog;
+  readonly topics: readonly OpenedTopic[];
+}
+
 /** Tasks in, handlers started, commits out. */
 function createWork(
-  { taskLog, tasks, log, consumer }: RuntimeOptions,
+  { taskLog, tasks, log, consumer, coordinator }: RuntimeOptions,
   { names, post, fail }: NodeHooks,
   stack: AsyncDisposableStack,
-  hasher: BatchHasher,
-  guard: Watchdog,
+  { hasher, watchdog: guard, topics }: Prepared,
 ): Pick<NodeParts, "consumption" | "runner"> {
   const producer = taskLog.producer();
   stack.defer(() => producer.close());
   const consumption = new Consumption({
-    consumer: () => taskLog.consumer({ ...consumer, topics: names.topics }),
+    consumer: () => taskLog.consumer({ ...consumer, topics: names.topics, clusterUuid: coordinator.clusterUuid() }),
+    identity: new TopicIdentity(coordinator, topics, log),
+    groupId: consumer.groupId,
     names,
     hasher,
     post,

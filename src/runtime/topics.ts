@@ -42,7 +42,7 @@ export async function openTopics(options: TopicsOptions): Promise<readonly Opene
       options.log("warn", `topic ${task.topic} begins at "${startAt}", as this cell recorded it at its first use`, {});
     }
     const partitions = await persistently(options, `topic ${task.topic}`, () => openSideTopics(task.topic, options));
-    opened.push({ task, generation, startAt, partitions });
+    opened.push({ task, generation, startAt, partitions, record });
   }
   const differing = opened.find(({ startAt }) => startAt !== opened[0]?.startAt);
   if (differing !== undefined) {
@@ -75,7 +75,9 @@ async function recordOf(
     before: record.dedupEpoch,
   });
   // The new epoch begins where the group stands: whoever replays sets its offsets first, and says so by raising the epoch.
-  const raised = { ...record, dedupEpoch, startAt: "committed" as const };
+  // It may be about another topic of this name, too.
+  const { topicId: _, ...kept } = record;
+  const raised = { ...kept, dedupEpoch, startAt: "committed" as const };
   await coordinator.replaceTopic(topic, raised);
   return raised;
 }

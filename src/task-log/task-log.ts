@@ -35,6 +35,8 @@ export interface AssignedPartition {
   readonly metadata: string; // of that commit, "" when there is none
   readonly logStart: number;
   readonly logEnd: number;
+  /** Which topic of this name it is: another one after it was deleted and created again. Absent when the log cannot tell. */
+  readonly topicId?: string;
 }
 
 export interface Assignment {
@@ -48,6 +50,8 @@ export interface PartitionPosition {
   readonly partition: number;
   readonly position: number; // the first fetch begins here
   readonly paused: boolean;
+  /** Leader epoch of the last record below the position, when it is known: the log must still have it there. */
+  readonly leaderEpoch?: number;
 }
 
 export interface PartitionCommit {
@@ -68,10 +72,10 @@ export type CommitOutcome =
   | { readonly outcome: "fatal"; readonly reason: string };
 
 /**
- * out-of-range: the position was deleted by age. truncated: the log was cut or replaced (another topic of this name).
- * missing-topic: it does not exist (partition -1: all of it). unreadable: a format or compression that is not supported.
+ * out-of-range: the position was deleted by age. truncated: the log was cut, what was read at some offsets is no longer what
+ * stands there. replaced: another topic has this name now. missing-topic: it does not exist (partition -1: all of it). unreadable: a format or compression that is not supported.
  */
-export type PartitionProblem = "out-of-range" | "truncated" | "missing-topic" | "unreadable";
+export type PartitionProblem = "out-of-range" | "truncated" | "replaced" | "missing-topic" | "unreadable";
 
 /** What the consumer calls. Both barriers are awaited; keep each shorter than a third of the group session. */
 export interface ConsumerHandlers {
@@ -81,8 +85,8 @@ export interface ConsumerHandlers {
   onAssign(assignment: Assignment): Promise<readonly PartitionPosition[]>;
   /** Hands a batch over; must return at once. Never called between `onRevoke` and the end of `onAssign`. */
   onBatch(batch: RecordBatch): void;
-  /** The partition is paused and nothing was committed; the caller decides. */
-  onProblem(topic: string, partition: number, problem: PartitionProblem): void;
+  /** The partition is paused and nothing was committed; the caller decides. `detail`: what happened and what a person can do. */
+  onProblem(topic: string, partition: number, problem: PartitionProblem, detail?: string): void;
   /** Says in words what does not work at the moment (broker and address); the consumer keeps trying. */
   onWarning(message: string): void;
   /** The consumer is dead for good and left the group. */
@@ -146,6 +150,8 @@ export interface ConsumerOptions {
   readonly heartbeatIntervalMs: number;
   readonly maxWaitMs: number; // of a fetch; bounds resume latency
   readonly maxBytesPerPartition: number;
+  /** Members of one group must name the same one: the log refuses another's. Default: none is named. */
+  readonly clusterUuid?: string;
 }
 
 export interface TaskLog {

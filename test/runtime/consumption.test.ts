@@ -80,7 +80,10 @@ function make() {
   ): Promise<readonly PartitionPosition[]> => {
     const partition = { topic: "orders", partition: 2, committed: position, metadata: "m", logStart: 0, logEnd: 9 };
     const answer = handlers().onAssign({ generation, memberId: "m", partitions: [partition] });
-    consumption.positions({ type: "positions", partitions: [{ pid: 2, ownership, position, paused: false }] });
+    consumption.positions({
+      type: "positions",
+      partitions: [{ pid: 2, ownership, position, paused: false, leaderEpoch: -1 }],
+    });
     return answer;
   };
   const delivered = (): DeliveredBatch[] =>
@@ -101,7 +104,9 @@ describe("consumption", () => {
     expect(through).toBe(false);
     consumption.revokeDone();
     await barrier;
-    expect(await assign(4, 1, 7)).toEqual([{ topic: "orders", partition: 2, position: 7, paused: false }]);
+    expect(await assign(4, 1, 7)).toEqual([
+      { topic: "orders", partition: 2, position: 7, paused: false, leaderEpoch: -1 },
+    ]);
     expect(events.at(-1)).toEqual({
       type: "assigned",
       generation: 4,

@@ -50,7 +50,7 @@ describe("opening topics", () => {
     ]);
     expect(records["orders"]).toEqual({ generation: 1, dedupEpoch: 0, startAt: "earliest" });
     expect(created).toEqual(["orders.parked 6", "payments.dead 1", "payments.parked 1"]);
-    expect(log).toEqual(["topic payments does not exist yet"]);
+    expect(log).toEqual(["topic payments does not exist yet: create it, the cell waits for it"]);
   });
 
   test("what the cell recorded wins", async () => {

@@ -22,14 +22,16 @@ export function assign(state: MemberState, generation: number, partitions: reado
     window.paused = state.paused || state.draining;
     if (state.joinEpoch !== state.epoch) window.doubtOwnership();
     state.windows.set(partition.pid, window);
-    return { pid: partition.pid, ownership: window.ownership, position: window.fetchPosition, paused: window.paused };
+    const { pid, ownership, fetchPosition: position, paused, leaderEpoch } = window;
+    return { pid, ownership, position, paused, leaderEpoch };
   });
   state.ctx.emit({ type: "positions", partitions: positions });
 }
 
 function openWindow(ctx: Context, ownership: number, generation: number, partition: AssignedEvent): PartitionWindow {
   const { settings } = ctx;
-  const start = settings.startAt === "latest" ? partition.logEnd : partition.logStart;
+  const atEnd = settings.startAt === "latest" && partition.added !== true;
+  const start = atEnd ? partition.logEnd : partition.logStart;
   const window = new PartitionWindow(partition.pid, ownership, generation, partition.committed ?? start);
   window.hadCommit = partition.committed !== null;
   window.logStart = partition.logStart;
@@ -204,14 +206,16 @@ export function stopPartition(
   state.ctx.alarm(code, window.pid, `${state.ctx.partitionName(window.pid)} stopped: ${why}`);
 }
 
-export function partitionProblem(state: MemberState, pid: PartitionId, problem: string): void {
+export function partitionProblem(state: MemberState, pid: PartitionId, problem: string, detail: string = ""): void {
   const window = state.windows.get(pid);
   if (window === undefined) return;
+  // What runs may end, but a position in the log that was is none in the one that is.
+  if (problem === "replaced") window.commitFatal = true;
   stopPartition(
     state,
     window,
-    problem === "truncated" ? "truncated" : "out-of-range",
-    `the task log answered "${problem}" at offset ${window.fetchPosition}`,
+    problem === "truncated" || problem === "replaced" ? "truncated" : "out-of-range",
+    detail === "" ? `the task log answered "${problem}" at offset ${window.fetchPosition}` : detail,
   );
 }
 

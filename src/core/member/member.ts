@@ -167,7 +167,7 @@ export class Member {
         this.#barrierThrough();
         return;
       case "partition-problem":
-        partitionProblem(state, event.pid, event.problem);
+        partitionProblem(state, event.pid, event.problem, event.detail);
         return;
       case "group-left":
         state.group = "out";

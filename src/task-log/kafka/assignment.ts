@@ -3,6 +3,7 @@
 import type ConsumerGroup from "kafkajs/src/consumer/consumerGroup";
 import type { Assignment } from "../task-log.ts";
 import { committedOffsets, EARLIEST, LATEST, listOffsets, type Membership } from "./kafkajs-hooks.ts";
+import { lookAtTopics } from "./log-look.ts";
 import { keyOf } from "./partition-positions.ts";
 import type { Ownership } from "./sticky-assigner.ts";
 import type { WakeUp } from "./wake-up.ts";
@@ -30,7 +31,9 @@ export async function describeAssignment(
 
 async function describeOnce(group: ConsumerGroup, membership: Membership): Promise<Assignment> {
   const assigned = group.assigned();
-  const [committed, starts, ends] = await Promise.all([
+  const topics = assigned.map(({ topic }) => topic);
+  const [looks, committed, starts, ends] = await Promise.all([
+    lookAtTopics(group.coordinator, topics),
     committedOffsets(group),
     listOffsets(group.cluster, assigned, EARLIEST),
     listOffsets(group.cluster, assigned, LATEST),
@@ -39,6 +42,7 @@ async function describeOnce(group: ConsumerGroup, membership: Membership): Promi
     numbers.map((partition) => {
       const key = keyOf(topic, partition);
       const commit = committed.get(key);
+      const topicId = looks?.get(topic)?.id;
       return {
         topic,
         partition,
@@ -46,6 +50,7 @@ async function describeOnce(group: ConsumerGroup, membership: Membership): Promi
         metadata: commit?.metadata ?? "",
         logStart: starts.get(key) ?? 0,
         logEnd: ends.get(key) ?? 0,
+        ...(topicId === undefined ? {} : { topicId }),
       };
     }),
   );

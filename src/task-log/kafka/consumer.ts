@@ -16,7 +16,7 @@ import type {
 } from "../task-log.ts";
 import { endsWithin, type KafkaConnection } from "./client.ts";
 import { GroupSession } from "./group-session.ts";
-import { isBusy, isHopeless } from "./kafka-errors.ts";
+import { isBusy, isHopeless, isOthersGroup } from "./kafka-errors.ts";
 import { HandlerFailure, MissingTopics, type Past, type SessionHandlers, TopicAppeared } from "./session-types.ts";
 import { NO_OWNERSHIP } from "./sticky-assigner.ts";
 
@@ -123,7 +123,7 @@ export class KafkaConsumer implements TaskConsumer {
       onAssign: (assignment) => this.#assign(handlers, assignment),
       onMissing: (topics) => this.#reportMissing(handlers, topics),
       onBatch: (batch) => handlers.onBatch(batch),
-      onProblem: (topic, partition, problem) => handlers.onProblem(topic, partition, problem),
+      onProblem: (topic, partition, problem, detail) => handlers.onProblem(topic, partition, problem, detail),
       onWarning: (message) => {
         if (this.#stopping === null) handlers.onWarning(message);
       },
@@ -176,9 +176,20 @@ export class KafkaConsumer implements TaskConsumer {
     if (error instanceof TopicAppeared) return;
     if (error instanceof MissingTopics && error.topics.length > 0) this.#reportMissing(handlers, error.topics);
     if (isBusy(error) && failures < BUSY_TRIES_UNSAID) return; // a broker that has just started reads its groups first
+    if (isOthersGroup(error)) return handlers.onWarning(this.#othersGroupText());
     handlers.onWarning(
       `Kafka ${this.#connection.brokers.join(",")}: group ${this.#options.groupId} cannot be read: ` +
         `${describeError(error)} (try ${failures + 1}; trying again)`,
+    );
+  }
+
+  /** Members of another cell, or of another program, are in the group now: they name another assigner than we do. */
+  #othersGroupText(): string {
+    const { groupId } = this.#options;
+    return (
+      `Kafka ${this.#connection.brokers.join(",")}: group ${groupId} is in use by another cell or another program, and ` +
+      `two cells in one group would take each other's tasks: give this cell a group of its own (--kafka-group-id), or ` +
+      `stop the other (kafka-consumer-groups.sh --describe --group ${groupId} --members shows who it is)`
     );
   }
 

@@ -28,7 +28,8 @@ import {
   type Membership,
   rejoinRequest,
 } from "./kafkajs-hooks.ts";
-import { PartitionFetcher } from "./partition-fetcher.ts";
+import { LogWatch } from "./log-watch.ts";
+import { type FetchSink, PartitionFetcher } from "./partition-fetcher.ts";
 import { PartitionPositions } from "./partition-positions.ts";
 import { HandlerFailure, MissingTopics, type Past, type SessionHandlers, TopicAppeared } from "./session-types.ts";
 import { type Ownership, stickyAssigner } from "./sticky-assigner.ts";
@@ -51,6 +52,7 @@ export class GroupSession implements GroupHooks {
   readonly #consumer: Consumer;
   readonly #positions = new PartitionPositions();
   readonly #fetcher: PartitionFetcher;
+  readonly #watch: LogWatch;
   readonly #end: (error: Error) => void;
   readonly #wakeUp = new WakeUp(); // there may be something to fetch
   readonly #stopWakeUp = new WakeUp();
@@ -70,11 +72,14 @@ export class GroupSession implements GroupHooks {
     this.#handlers = handlers;
     this.#ownership = past.ownership;
     this.#pastMemberId = past.memberId;
-    this.#fetcher = new PartitionFetcher(options, this.#positions, {
+    const sink: FetchSink = {
       onBatch: (batch) => this.#callNow(() => handlers.onBatch(batch)),
-      onProblem: (topic, partition, problem) => this.#callNow(() => handlers.onProblem(topic, partition, problem)),
+      onProblem: (topic, partition, problem, detail) =>
+        this.#callNow(() => handlers.onProblem(topic, partition, problem, detail)),
       onWarning: (message) => handlers.onWarning(message),
-    });
+    };
+    this.#fetcher = new PartitionFetcher(options, this.#positions, sink);
+    this.#watch = new LogWatch(options.topics, this.#positions, sink);
     const { promise, resolve } = Promise.withResolvers<Error>();
     this.ended = promise;
     this.#end = resolve;
@@ -85,6 +90,7 @@ export class GroupSession implements GroupHooks {
         stickyAssigner(
           () => this.#ownership,
           (cluster: Cluster) => attachGroupHooks(cluster, this),
+          options.clusterUuid,
         ),
       ],
       sessionTimeout: options.sessionTimeoutMs,
@@ -154,6 +160,7 @@ export class GroupSession implements GroupHooks {
     if (!this.#gateOpen || membership === null) throw rejoinRequest();
     try {
       await group.cluster.refreshMetadataIfNecessary();
+      await this.#watch.look(group, nodeId);
       group.checkForStaleAssignment();
       const asked = await this.#fetcher.fetch(group, nodeId, membership.generation);
       this.#fetchFailures = 0;
@@ -195,6 +202,7 @@ export class GroupSession implements GroupHooks {
     this.#throwIfSuspended();
     this.#membership = membership;
     this.#ownership = ownershipOf(assignment);
+    this.#watch.assigned(assignment);
     this.#lateChanges = [];
     try {
       const positions = await this.#call(() => this.#handlers.onAssign(assignment));

@@ -59,6 +59,11 @@ export function isHopeless(thrown: unknown): boolean {
   return errorCodes(thrown).some((code) => HOPELESS.has(code));
 }
 
+/** The members that the group has now, and this one, have no assigner in common. */
+export function isOthersGroup(thrown: unknown): boolean {
+  return errorCodes(thrown).includes("INCONSISTENT_GROUP_PROTOCOL");
+}
+
 export function isUnknownTopic(thrown: unknown): boolean {
   return errorCodes(thrown).includes("UNKNOWN_TOPIC_OR_PARTITION");
 }

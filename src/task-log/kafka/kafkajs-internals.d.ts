@@ -80,6 +80,8 @@ declare module "kafkajs/src/broker" {
       readonly port: number;
       send<T>(protocol: Protocol<T>): Promise<T>;
     };
+    /** By API key, once connected. */
+    readonly versions: Readonly<Record<number, { readonly minVersion: number; readonly maxVersion: number }>> | null;
     disconnect(): Promise<void>;
     offsetFetch(request: {
       groupId: string;

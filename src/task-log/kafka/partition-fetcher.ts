@@ -3,16 +3,18 @@
  * one partition pause that partition alone; stale leadership refreshes the metadata without a rebalance.
  */
 
+import type Broker from "kafkajs/src/broker";
 import type ConsumerGroup from "kafkajs/src/consumer/consumerGroup";
 import type { ConsumerOptions, PartitionProblem, RecordBatch } from "../task-log.ts";
 import type { FetchedPartition } from "./fetch-response.ts";
 import { EARLIEST, errorTypeOf, fetchFromBroker, LATEST, listOffsets } from "./kafkajs-hooks.ts";
-import { keyOf, type PartitionPositions, type ReadPosition } from "./partition-positions.ts";
+import { epochEnd } from "./log-look.ts";
+import { keyOf, mayHaveLost, type PartitionPositions, type ReadPosition } from "./partition-positions.ts";
 import { decodeRecordBatches, type RecordRun, UnreadableBatch } from "./record-batches.ts";
 
 export interface FetchSink {
   onBatch(batch: RecordBatch): void;
-  onProblem(topic: string, partition: number, problem: PartitionProblem): void;
+  onProblem(topic: string, partition: number, problem: PartitionProblem, detail?: string): void;
   onWarning(message: string): void;
 }
 
@@ -65,6 +67,7 @@ export class PartitionFetcher {
       ],
     }));
     const broker = await group.cluster.findBroker({ nodeId });
+    for (const { read } of asked.values()) if (read.toAsk >= 0) await this.#askLeader(group, broker, read);
     const answer = await fetchFromBroker(broker, topics, {
       maxWaitMs: this.#options.maxWaitMs,
       maxBytes: FETCH_BYTES_MAX,
@@ -132,13 +135,21 @@ export class PartitionFetcher {
       unreadable = error;
       runs = error.readable;
     }
+    const [first] = runs;
+    if (first !== undefined && mayHaveLost(read, first.leaderEpoch)) {
+      read.toAsk = first.leaderEpoch; // the next fetch asks, and brings this again
+      return;
+    }
     for (const run of runs) {
       if (run.leaderEpoch < read.leaderEpoch) {
-        read.paused = true;
-        this.#sink.onProblem(read.topic, read.partition, "truncated");
+        this.#reportTruncated(
+          read,
+          `behind records of leader epoch ${read.leaderEpoch} came one of leader epoch ${run.leaderEpoch} at ${read.position}`,
+        );
         return;
       }
       read.leaderEpoch = run.leaderEpoch;
+      read.epochRead = run.leaderEpoch;
       if (run.nextPosition <= read.position) continue;
       const fetchedFrom = read.position;
       read.position = run.nextPosition;
@@ -169,18 +180,66 @@ export class PartitionFetcher {
     this.#sink.onProblem(read.topic, read.partition, "unreadable");
   }
 
+  /**
+   * KIP-320: a new leader may have been elected without what was read before (an unclean election, a disk that lost what
+   * was not flushed), and written other records there since. It tells where the epoch that was read last ends in its log.
+   */
+  async #askLeader(group: ConsumerGroup, broker: Broker, read: ReadPosition): Promise<void> {
+    const { topic, partition, position, epochRead, toAsk } = read;
+    const { endOffset } = await epochEnd(broker, topic, partition, epochRead);
+    if (!this.#positions.stillWants(read, position)) return;
+    read.toAsk = -1;
+    const key = keyOf(topic, partition);
+    // A leader that knows no such epoch has nothing of it; behind what was deleted by age that is no wonder.
+    const lost =
+      endOffset >= 0
+        ? endOffset < position
+        : position > ((await listOffsets(group.cluster, [{ topic, partitions: [partition] }], EARLIEST)).get(key) ?? 0);
+    if (!lost) read.keptUntil = toAsk;
+    else {
+      const kept = endOffset < 0 ? "none of them" : `them up to ${endOffset} only`;
+      this.#reportTruncated(
+        read,
+        `offsets up to ${position} were read in leader epoch ${epochRead}, and its leader of epoch ${toAsk} has ${kept}`,
+      );
+    }
+  }
+
+  #reportTruncated(read: ReadPosition, what: string): void {
+    read.paused = true;
+    const { topic, partition } = read;
+    const detail =
+      `the log was cut and written anew (${what}): offsets that are done now stand for other records. Restore the log; ` +
+      `or, to work on what it holds now, ${this.#beginAnewText(topic, partition, "to where to begin")}`;
+    this.#sink.onProblem(topic, partition, "truncated", detail);
+  }
+
   /** Beyond the end: what was there is gone (truncated, or a new topic of the same name). Below the start: deleted by age. */
   async #reportOutOfRange(group: ConsumerGroup, read: ReadPosition): Promise<void> {
-    const topics = [{ topic: read.topic, partitions: [read.partition] }];
-    const key = keyOf(read.topic, read.partition);
+    const { topic, partition, position } = read;
+    const topics = [{ topic, partitions: [partition] }];
+    const key = keyOf(topic, partition);
     const [starts, ends] = await Promise.all([
       listOffsets(group.cluster, topics, EARLIEST),
       listOffsets(group.cluster, topics, LATEST),
     ]);
-    const truncated = read.position > (ends.get(key) ?? 0);
-    this.#sink.onWarning(
-      `Kafka: position ${read.position} of ${key} is outside its log, [${starts.get(key)}, ${ends.get(key)})`,
+    const end = ends.get(key) ?? 0;
+    if (position > end) return this.#reportTruncated(read, `it ends at ${end}, and is read up to ${position}`);
+    const start = starts.get(key) ?? 0;
+    const detail =
+      `offsets ${position} to ${start - 1} were deleted from the log before they were read, which begins at ${start} now. ` +
+      `To go on behind them, ${this.#setOffsetText(topic, partition, `to ${start}`)}, and start the nodes again`;
+    this.#sink.onProblem(topic, partition, "out-of-range", detail);
+  }
+
+  #setOffsetText(topic: string, partition: number, where: string): string {
+    return (
+      `stop all nodes, set the group's offset ${where} (kafka-consumer-groups.sh --reset-offsets --group ` +
+      `${this.#options.groupId} --topic ${topic}:${partition})`
     );
-    this.#sink.onProblem(read.topic, read.partition, truncated ? "truncated" : "out-of-range");
+  }
+
+  #beginAnewText(topic: string, partition: number, where: string): string {
+    return `${this.#setOffsetText(topic, partition, where)}, and start them with a higher --dedup-epoch`;
   }
 }

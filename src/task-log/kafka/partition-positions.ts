@@ -13,6 +13,12 @@ export interface ReadPosition {
   paused: boolean;
   /** The highest leader epoch read since the last seek; a lower one further on means that the log was replaced. */
   leaderEpoch: number;
+  /** Of the last record below the position, -1 when unknown: what a new leader must still have (KIP-320). */
+  epochRead: number;
+  /** Leaders up to this epoch are known to have it. */
+  keptUntil: number;
+  /** A leader of this epoch was heard of, and must be asked before anything of it is handed on; -1 for none. */
+  toAsk: number;
 }
 
 export class PartitionPositions {
@@ -30,7 +36,9 @@ export class PartitionPositions {
       const given = wanted.get(key);
       if (given === undefined) throw new Error(`onAssign answered no position for ${key}`);
       assertPosition(key, given.position);
-      this.#byKey.set(key, { topic, partition, position: given.position, paused: given.paused, leaderEpoch: -1 });
+      const { position, paused, leaderEpoch: epochRead = -1 } = given;
+      const epochs = { leaderEpoch: -1, epochRead, keptUntil: -1, toAsk: -1 };
+      this.#byKey.set(key, { topic, partition, position, paused, ...epochs });
     }
   }
 
@@ -59,14 +67,27 @@ export class PartitionPositions {
     );
   }
 
+  /** A leader of this epoch leads the partition now. Asked before the next fetch, if it may have lost what was read. */
+  leaderHeardOf(topic: string, partition: number, epoch: number): void {
+    const current = this.get(topic, partition);
+    if (current !== undefined && mayHaveLost(current, epoch)) current.toAsk = Math.max(current.toAsk, epoch);
+  }
+
   /** Nothing happens for a partition that is not assigned now: a later assignment begins where `onAssign` says. */
   seek(topic: string, partition: number, position: number): void {
     assertPosition(keyOf(topic, partition), position);
     const current = this.get(topic, partition);
     if (current === undefined) return;
-    // A new object, so that a fetch in flight is dropped even when the position is the same.
-    this.#byKey.set(keyOf(topic, partition), { ...current, position, leaderEpoch: -1 });
+    // A new object, so that a fetch in flight is dropped even when the position is the same. What was read behind the new
+    // position says nothing about what lies below it; what was read above it must still be in the log all the same.
+    const epochRead = position > current.position ? -1 : current.epochRead;
+    this.#byKey.set(keyOf(topic, partition), { ...current, position, leaderEpoch: -1, epochRead });
   }
+}
+
+/** Whether a leader of this epoch came after the one that was read, and was not asked yet. */
+export function mayHaveLost({ epochRead, keptUntil }: ReadPosition, leaderEpoch: number): boolean {
+  return epochRead >= 0 && leaderEpoch > epochRead && leaderEpoch > keptUntil;
 }
 
 export function keyOf(topic: string, partition: number): string {

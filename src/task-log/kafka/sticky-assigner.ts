@@ -28,20 +28,26 @@ const VERSION = 1;
 
 /**
  * A kafkajs assigner whose join requests carry what `owned()` answers at that moment. `onCluster` is told the cluster
- * object of the consumer that the assigner was made for.
+ * object of the consumer that the assigner was made for. A group's members must have one assigner in common, by name: with
+ * `clusterUuid` in it the broker lets no member of another cell into the group.
  */
-export function stickyAssigner(owned: () => Ownership, onCluster: (cluster: Cluster) => void): PartitionAssigner {
+export function stickyAssigner(
+  owned: () => Ownership,
+  onCluster: (cluster: Cluster) => void,
+  clusterUuid: string = "",
+): PartitionAssigner {
+  const name = clusterUuid === "" ? PROTOCOL_NAME : `${PROTOCOL_NAME}-${clusterUuid}`;
   return ({ cluster: described }) => {
     // kafkajs's published type names only a part of the object that it passes.
     const cluster = described as unknown as Cluster;
     onCluster(cluster);
     return {
-      name: PROTOCOL_NAME,
+      name,
       version: VERSION,
       protocol({ topics }) {
         const userData = Buffer.from(JSON.stringify(owned()));
         return {
-          name: PROTOCOL_NAME,
+          name,
           metadata: AssignerProtocol.MemberMetadata.encode({ version: VERSION, topics, userData }),
         };
       },
