@@ -45,7 +45,7 @@ export class Context {
     return topic;
   }
 
-  /** "payments#3", for messages that a person reads. */
+  /** "payments/3", for messages that a person reads. */
   partitionName(pid: PartitionId): string {
     return `${this.settings.topics[topicIndexOf(pid)]?.name ?? `topic ${topicIndexOf(pid)}`}/${partitionOf(pid)}`;
   }
