@@ -71,7 +71,7 @@ test(
       expect(effectsIn(cluster, 1)).toEqual(range(0, 25));
       expect(effectsIn(cluster, 2)).toEqual(range(0, 35));
       expect(cluster.checks()).toEqual([]);
-      expect(logs(cluster)).toMatch(/#0: committed offset 4 was not written by this cell \(watermark 20\)/);
+      expect(logs(cluster)).toMatch(/\/0: committed offset 4 was not written by this cell \(watermark 20\)/);
       await cluster.ready();
     });
   },
@@ -96,8 +96,8 @@ test(
       expect(effectsIn(cluster, 1)).toEqual([...range(0, 20), ...range(27, 30)]); // a person's will, and told
       expect(effectsIn(cluster, 2)).toEqual(range(0, 30));
       expectOnlyNewChecked(cluster);
-      expect(logs(cluster)).toMatch(/#0: committed offset 0 was not written by this cell \(watermark 20\)/);
-      expect(logs(cluster)).toMatch(/#1: 7 offsets were skipped by a commit that is not this cell's/);
+      expect(logs(cluster)).toMatch(/\/0: committed offset 0 was not written by this cell \(watermark 20\)/);
+      expect(logs(cluster)).toMatch(/\/1: 7 offsets were skipped by a commit that is not this cell's/);
     });
   },
   TEST_MS,
@@ -119,7 +119,7 @@ test(
         expect(effectsIn(cluster, partition)).toEqual(range(0, 25));
       }
       expectOnlyNewChecked(cluster);
-      expect(logs(cluster)).toMatch(/#1: the group's committed offset is gone; \[0, 20\) stays valid/);
+      expect(logs(cluster)).toMatch(/\/1: the group's committed offset is gone; \[0, 20\) stays valid/);
     });
   },
   TEST_MS,
@@ -194,7 +194,7 @@ test(
       expect(effectsIn(cluster, 2)).toEqual([...range(0, 20), ...range(26, 30)]);
       expect(effectsIn(cluster, 0)).toEqual(range(0, 30));
       expectOnlyNewChecked(cluster);
-      expect(logs(cluster)).toMatch(/#2: 6 offsets were skipped/);
+      expect(logs(cluster)).toMatch(/\/2: 6 offsets were skipped/);
     });
   },
   TEST_MS,
