@@ -78,7 +78,7 @@ export class GroupSession implements GroupHooks {
         this.#callNow(() => handlers.onProblem(topic, partition, problem, detail)),
       onWarning: (message) => handlers.onWarning(message),
     };
-    this.#fetcher = new PartitionFetcher(options, this.#positions, sink);
+    this.#fetcher = new PartitionFetcher(options, this.#positions, sink, () => this.#watch.soon());
     this.#watch = new LogWatch(options.topics, this.#positions, sink);
     const { promise, resolve } = Promise.withResolvers<Error>();
     this.ended = promise;
@@ -174,6 +174,7 @@ export class GroupSession implements GroupHooks {
   async #recover(group: ConsumerGroup, error: unknown): Promise<void> {
     if (this.#suspended) throw endRequest();
     if (isUnknownTopic(error)) return this.#failWith(new MissingTopics([], error));
+    this.#watch.soon();
     try {
       await group.recoverFromFetch(error);
     } catch (unrecovered) {

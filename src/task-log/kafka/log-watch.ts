@@ -31,6 +31,11 @@ export class LogWatch {
     );
   }
 
+  /** A broker said that it does not lead a partition (any more), or was away: it may be another topic when it comes back. */
+  soon(): void {
+    this.#lookedAtMs = Number.NEGATIVE_INFINITY;
+  }
+
   /** Before a fetch. @throws whatever kafkajs throws for connections and metadata */
   async look(group: ConsumerGroup, nodeId: string): Promise<void> {
     const nowMs = performance.now();

@@ -45,12 +45,20 @@ export class PartitionFetcher {
   readonly #options: ConsumerOptions;
   readonly #positions: PartitionPositions;
   readonly #sink: FetchSink;
+  readonly #onStale: () => void;
   #firstAsked = 0;
 
-  constructor(options: ConsumerOptions, positions: PartitionPositions, sink: FetchSink) {
+  /** `onStale`: a broker said that it is not the one to ask for a partition. */
+  constructor(
+    options: ConsumerOptions,
+    positions: PartitionPositions,
+    sink: FetchSink,
+    onStale: () => void = () => undefined,
+  ) {
     this.#options = options;
     this.#positions = positions;
     this.#sink = sink;
+    this.#onStale = onStale;
   }
 
   /**
@@ -99,6 +107,7 @@ export class PartitionFetcher {
     }
     for (const read of outOfRange) await this.#reportOutOfRange(group, read);
     if (stale) {
+      this.#onStale();
       await Bun.sleep(STALE_METADATA_PAUSE_MS);
       await group.cluster.refreshMetadata();
     }
