@@ -79,7 +79,7 @@ _Written by \`bun test/docs/configuration.ts\` from the option table (\`src/conf
 Each option has one value from the first of these places that gives one: its flag, the environment, the file that \`--config FILE\`
 or \`VOUCH_CONFIG\` names (a JSON object with the keys below), the default. A name that is not in these tables is refused, with the
 nearest one that is. Secrets have no flag of their own: give a file (\`--…-file\`, \`…_FILE\`) or the environment. A switch is
-\`--name\` or \`--no-name\`, elsewhere \`true\` or \`false\`. All violations are reported at once, before anything is joined (exit code 2).
+turned off by \`no-\` before its name, elsewhere it is \`true\` or \`false\`. All violations are reported at once, before anything is joined (exit code 2).
 
 \`\`\`json
 {
