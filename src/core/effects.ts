@@ -25,6 +25,7 @@ export type AlarmCode =
   | "position-below-from"
   | "out-of-range"
   | "truncated"
+  | "unreadable"
   | "offsets-lost"
   | "filter-window"
   | "commit-fatal"

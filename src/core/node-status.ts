@@ -23,7 +23,7 @@ export function describeNode(node: NodeCore, now: number): CoreStatus {
       watermark: window.watermark,
       ceiling: window.ceilingAcked,
       paused: window.paused,
-      stopped: window.stopped,
+      stopped: window.stopped === "" ? window.unreadable : window.stopped,
     });
   }
   // Counted from the bits it would read megabytes, and stop the node for tens of milliseconds each time somebody looks.

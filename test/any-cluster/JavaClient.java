@@ -15,7 +15,8 @@ import org.apache.kafka.common.header.Header;
  * Kafka's own client, as a foreign producer and as an independent witness of what a topic holds. Its arguments are the
  * brokers and then steps, carried out one after another:
  *
- *   records TOPIC CODEC COUNT PREFIX    tasks PREFIX0, PREFIX1, ...; every 50th with 100,000 bytes of payload
+ *   records TOPIC CODEC COUNT PREFIX    tasks PREFIX0, PREFIX1, ...; every 50th with 100,000 bytes of payload; a TOPIC of
+ *                                       the form "name:3" puts all of them into that partition
  *   transactions TOPIC CODEC ROUNDS PREFIX
  *                                       in each round two transactions at the same time, one of them aborted, and a record
  *                                       of no transaction between; ids of aborted tasks begin with "aborted-"
@@ -50,9 +51,11 @@ public final class JavaClient {
 
   private static void records(String topic, String codec, int count, String prefix) {
     try (var producer = producer(codec, null)) {
-      int partitions = producer.partitionsFor(topic).size();
+      String[] place = topic.split(":");
+      int partitions = producer.partitionsFor(place[0]).size();
       for (int i = 0; i < count; i++) {
-        producer.send(task(topic, i % partitions, null, prefix + i, i % 50 == 0 ? 100_000 : 40));
+        int partition = place.length > 1 ? Integer.parseInt(place[1]) : i % partitions;
+        producer.send(task(place[0], partition, null, prefix + i, i % 50 == 0 ? 100_000 : 40));
       }
     }
   }

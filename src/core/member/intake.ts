@@ -177,7 +177,7 @@ export function resumePartitions(state: MemberState): void {
   if (state.paused || state.draining || state.barrier) return;
   const { uncommittedSpanMax, doubtfulMax } = state.ctx.settings;
   for (const window of state.windows.values()) {
-    if (!window.paused || window.stopped !== "") continue;
+    if (!window.paused || window.stopped !== "" || window.unreadable !== "") continue;
     if (window.fetchPosition - window.committed > uncommittedSpanMax / 2 || state.doubtCount > doubtfulMax / 2)
       continue;
     window.paused = false;
@@ -209,6 +209,10 @@ export function stopPartition(
 export function partitionProblem(state: MemberState, pid: PartitionId, problem: string, detail: string = ""): void {
   const window = state.windows.get(pid);
   if (window === undefined) return;
+  if (problem === "unreadable") {
+    readNoFurther(state, window);
+    return;
+  }
   // What runs may end, but a position in the log that was is none in the one that is.
   if (problem === "replaced") window.commitFatal = true;
   stopPartition(
@@ -217,6 +221,21 @@ export function partitionProblem(state: MemberState, pid: PartitionId, problem: 
     problem === "truncated" || problem === "replaced" ? "truncated" : "out-of-range",
     detail === "" ? `the task log answered "${problem}" at offset ${window.fetchPosition}` : detail,
   );
+}
+
+/**
+ * What stands before it is executed and committed, so that the group's offset names the place; nothing behind it is read.
+ * It counts when it is said twice at one position: what was delivered before the first time may have been given back.
+ */
+function readNoFurther(state: MemberState, window: PartitionWindow): void {
+  if (window.stopped !== "" || window.unreadable !== "") return;
+  pausePartition(state, window);
+  const again = window.unreadableAt === window.fetchPosition;
+  window.unreadableAt = window.fetchPosition;
+  if (!again) return;
+  window.unreadable = `the task log cannot be read from offset ${window.fetchPosition} on`;
+  const name = state.ctx.partitionName(window.pid);
+  state.ctx.alarm("unreadable", window.pid, `${name} reads no further: ${window.unreadable}`);
 }
 
 /** Whether a slot's task id is the delivery key. */

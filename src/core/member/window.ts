@@ -108,6 +108,8 @@ export class PartitionWindow {
   commitFatal = false; // the log refuses its commits for good
   paused = false;
   stopped = ""; // why this partition stands still for a person, or ""
+  unreadable = ""; // why nothing behind what was delivered can be read, or ""
+  unreadableAt = -1; // the fetch position when the log said so last
   leaderEpoch = -1; // of the last delivered record; of the commit that was read, before the first
   readonly #epochStarts: { readonly offset: number; readonly before: number }[] = []; // where it rose, and what it was
   logEnd = 0;

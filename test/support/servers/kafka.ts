@@ -10,6 +10,7 @@ import { type ChildProcess, freePorts, temporaryFolder } from "./processes.ts";
 
 const START_MS = 60_000;
 const START_TRIES = 3;
+const DATA = "data";
 
 export interface KafkaOptions {
   /** Partitions of topics that are created without a number; default 4. */
@@ -31,6 +32,8 @@ export interface KafkaServer {
   readonly saslBrokers: string;
   /** Of the process that runs now. */
   readonly pid: number;
+  /** Where its logs are: `<topic>-<partition>/`. */
+  readonly dataFolder: string;
   output(): string;
   /** Sends a signal; with one that ends the process, resolves when it has ended. */
   kill(signal: NodeJS.Signals): Promise<void>;
@@ -91,6 +94,7 @@ async function startOnFreePorts(options: KafkaOptions): Promise<KafkaServer> {
     get pid() {
       return child.pid;
     },
+    dataFolder: join(folder.path, DATA),
     output: () => child.output(),
     async kill(signal) {
       child.kill(signal);
@@ -117,7 +121,7 @@ interface Ports {
 
 async function writeStorage(folder: string, ports: Ports, options: KafkaOptions): Promise<void> {
   const { port, controllerPort } = ports;
-  const data = join(folder, "data");
+  const data = join(folder, DATA);
   await mkdir(data);
   const properties: Record<string, string> = {
     "process.roles": "broker,controller",
