@@ -34,6 +34,17 @@ export type AlarmCode =
   | "waiting-for-members"
   | "takeover-refused";
 
+/** Two records have one task id and different payloads: the one that executed, and both payload hashes. */
+export interface PayloadConflict {
+  readonly pid: PartitionId;
+  readonly offset: number;
+  readonly payloadHi: number;
+  readonly payloadLo: number;
+  /** Of the record that is parked. */
+  readonly ownHi: number;
+  readonly ownLo: number;
+}
+
 export type CoreEffect =
   // peers
   | { readonly type: "dial"; readonly peer: Incarnation }
@@ -105,6 +116,7 @@ export type CoreEffect =
       readonly offset: number;
       readonly reason: string;
       readonly attempts: number;
+      readonly conflict: PayloadConflict | null;
     }
   | { readonly type: "abort-all"; readonly reason: string } // isolation: abort the running handlers
   // what a person or a program should know

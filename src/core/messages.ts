@@ -33,6 +33,14 @@ export const Verdict = {
 } as const;
 export type Verdict = (typeof Verdict)[keyof typeof Verdict];
 
+/** Whether a verdict gives the task to who asked: it then carries a stamp. */
+export function gives(verdict: number): boolean {
+  return verdict === Verdict.granted || verdict === Verdict.adopted || verdict === Verdict.adoptedMaybe;
+}
+
+/** Words of `VerdictBatch.conflicts` for one conflict. */
+export const CONFLICT_WORDS = 4;
+
 /** Offsets of a batch: `base + deltas[i]`, or `base + i` for i < count when `deltas` is empty. */
 export interface Offsets {
   readonly base: number;
@@ -147,6 +155,8 @@ export interface VerdictBatch {
   readonly results: Uint8Array; // Verdict a task, in the order of the question
   readonly stamps: Float64Array; // sequence of each granted or adopted task, in order of appearance
   readonly attempts: Uint8Array; // attempts already made, a granted or adopted task; empty when all are 0
+  /** Of each conflict, in order of appearance: partition id, offset and the two payload words of the record that executed. */
+  readonly conflicts: Float64Array;
 }
 
 export interface VerdictsMessage {

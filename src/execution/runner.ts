@@ -10,7 +10,7 @@
  * two small objects; no timer (one sweep finds the late ones). A handler that returns no promise costs no turn at all.
  */
 import assert from "node:assert/strict";
-import type { CoreEffect } from "../core/effects.ts";
+import type { CoreEffect, PayloadConflict } from "../core/effects.ts";
 import { Outcome } from "../core/events.ts";
 import { partitionOf, type PartitionId, topicIndexOf } from "../core/identity.ts";
 import type { TaskProducer, TaskRecord } from "../task-log/task-log.ts";
@@ -20,7 +20,7 @@ import type { TaskType } from "./define.ts";
 import { FailureLog } from "./failure-log.ts";
 import { outcomeOf } from "./outcome-errors.ts";
 import { Outbox, type OutboxHandlers } from "./outbox.ts";
-import { type SetAsideRequest, SetAsideWriter } from "./set-aside.ts";
+import { type SetAsideConflict, type SetAsideRequest, SetAsideWriter } from "./set-aside.ts";
 import { mayBePromise, whenSettled } from "./settled.ts";
 
 export type { CheckEffect };
@@ -178,7 +178,7 @@ export class Runner implements AsyncDisposable {
 
   /** Writes the record to `<topic>.dead` or `<topic>.parked`; comes back in `onSetAside`. */
   setAside(effect: SetAsideEffect): void {
-    const { pid, offset, kind, reason, attempts } = effect;
+    const { pid, offset, kind, reason, attempts, conflict } = effect;
     const record = this.#closed ? null : this.#options.record(pid, offset);
     if (record === null) {
       this.#options.log("warn", `a ${kind} record is not kept any more and cannot be written`, { pid, offset });
@@ -188,7 +188,27 @@ export class Runner implements AsyncDisposable {
     }
     const error = this.#failures.errorOf(pid, offset);
     const { topic } = this.#lane(pid).type;
-    this.#writer.add({ kind, topic, partition: partitionOf(pid), pid, record, reason, attempts, error });
+    this.#writer.add({
+      kind,
+      topic,
+      partition: partitionOf(pid),
+      pid,
+      record,
+      reason,
+      attempts,
+      error,
+      conflict: conflict === null ? null : this.#describeConflict(conflict),
+    });
+  }
+
+  #describeConflict({ pid, offset, payloadHi, payloadLo, ownHi, ownLo }: PayloadConflict): SetAsideConflict {
+    const hex = (hi: number, lo: number): string => [hi, lo].map((word) => word.toString(16).padStart(8, "0")).join("");
+    const { topic } = this.#lane(pid).type;
+    return {
+      origin: `${topic}:${partitionOf(pid)}:${offset}`,
+      payloadHash: hex(payloadHi, payloadLo),
+      ownPayloadHash: hex(ownHi, ownLo),
+    };
   }
 
   /** Aborts the signals of all running handlers; each must then end within its `abortGraceMs`. */

@@ -17,7 +17,18 @@ export const SetAsideHeader = {
   attempts: "vouch-attempts",
   origin: "vouch-origin", // topic:partition:offset
   error: "vouch-error", // the last failure seen by this node, when it saw one
+  // Of a conflict: the payload hashes of this record and of the one with its task id that executed, and where that one is.
+  payloadHash: "vouch-payload-hash",
+  conflictPayloadHash: "vouch-conflict-payload-hash",
+  conflictOrigin: "vouch-conflict-origin",
 } as const;
+
+/** Another record of this task id, with another payload, executed. Hashes as 16 hexadecimal digits. */
+export interface SetAsideConflict {
+  readonly origin: string; // topic:partition:offset
+  readonly payloadHash: string;
+  readonly ownPayloadHash: string;
+}
 
 export interface SetAsideRequest {
   readonly kind: "dead" | "parked";
@@ -28,6 +39,7 @@ export interface SetAsideRequest {
   readonly reason: string;
   readonly attempts: number;
   readonly error: string; // "" when none is known
+  readonly conflict: SetAsideConflict | null;
 }
 
 export class SetAsideWriter {
@@ -112,8 +124,14 @@ function outgoing(request: SetAsideRequest): OutgoingRecord {
     [SetAsideHeader.attempts]: String(request.attempts),
     [SetAsideHeader.origin]: `${request.topic}:${request.partition}:${record.offset}`,
   };
-  // A record that was redriven may still carry the error of its former life.
-  delete headers[SetAsideHeader.error];
-  if (request.error !== "") headers[SetAsideHeader.error] = request.error;
+  // A record that was redriven may still carry the error and the conflict of its former life.
+  const { error, payloadHash, conflictPayloadHash, conflictOrigin } = SetAsideHeader;
+  for (const name of [error, payloadHash, conflictPayloadHash, conflictOrigin]) delete headers[name];
+  if (request.error !== "") headers[error] = request.error;
+  if (request.conflict !== null) {
+    headers[payloadHash] = request.conflict.ownPayloadHash;
+    headers[conflictPayloadHash] = request.conflict.payloadHash;
+    headers[conflictOrigin] = request.conflict.origin;
+  }
   return { key: record.key, value: record.value, headers };
 }

@@ -1,7 +1,7 @@
 /** Every limit of the peer protocol's bytes, in one place. A frame that breaks one is refused and its link closed. */
 
 /** Raised whenever two versions could misread each other; compared in the handshake (R19). */
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 
 export const CONTROL_BYTES_MAX = 64 * 1024;
 export const BULK_BYTES_MAX = 1024 * 1024;

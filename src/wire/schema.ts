@@ -5,6 +5,8 @@
  * One file, though long: it is one table, and it changes when the message types do.
  */
 import {
+  CONFLICT_WORDS,
+  gives,
   PHASE_FLAGS,
   PHASE_MASK,
   Phase,
@@ -142,11 +144,6 @@ const progress = field.record<ProgressRow>({
 
 const seen = field.record<SeenException>({ seq: counter, batch: u32, index: u32 });
 
-/** Whether a verdict carries a stamp: it gives the task. */
-function gives(verdict: number): boolean {
-  return verdict === Verdict.granted || verdict === Verdict.adopted || verdict === Verdict.adoptedMaybe;
-}
-
 const verdictBatch = field.record<VerdictBatch>(
   {
     number: counter,
@@ -155,11 +152,18 @@ const verdictBatch = field.record<VerdictBatch>(
     results: field.bytes(tasks, (each) => each >= 1 && each <= VERDICT_MAX, "a verdict"),
     stamps: field.integers64(tasks),
     attempts: counts,
+    conflicts: field.integers64(CONFLICT_WORDS * tasks),
   },
   (value) => {
     let given = 0;
-    for (const result of value.results) if (gives(result)) given++;
+    let conflicts = 0;
+    for (const result of value.results) {
+      if (gives(result)) given++;
+      else if (result === Verdict.conflict) conflicts++;
+    }
     if (value.stamps.length !== given) return `${value.stamps.length} stamps for ${given} given tasks`;
+    if (value.conflicts.length !== CONFLICT_WORDS * conflicts)
+      return `${value.conflicts.length} conflict words for ${conflicts} conflicts`;
     return emptyOr(value.attempts.length, given) ? null : `${value.attempts.length} attempts for ${given} given tasks`;
   },
 );

@@ -1,7 +1,7 @@
 /** One node as a member of a leader that is played by the test, message by message. */
 import { Outcome } from "../../src/core/events.ts";
 import type { PartitionInfo, PeerMessage, ReportMessage, Verdict } from "../../src/core/messages.ts";
-import { Verdict as V } from "../../src/core/messages.ts";
+import { gives, Verdict as V } from "../../src/core/messages.ts";
 import { formatMetadata } from "../../src/core/member/metadata.ts";
 import { hashOf } from "../support/cell.ts";
 import { OneCore, type Overrides } from "./support.ts";
@@ -147,9 +147,9 @@ export class OneMember extends OneCore {
   }
 
   #answer(number: number, ownership: number, count: number, verdict: Verdict, attempts: number): number {
-    const gives = verdict === V.granted || verdict === V.adopted || verdict === V.adoptedMaybe;
+    const given = gives(verdict);
     const first = this.#stamp + 1;
-    if (gives) this.#stamp += count;
+    if (given) this.#stamp += count;
     this.say({
       kind: "verdicts",
       epoch: this.epoch,
@@ -159,8 +159,9 @@ export class OneMember extends OneCore {
           pid: 0,
           ownership,
           results: new Uint8Array(count).fill(verdict),
-          stamps: Float64Array.from({ length: gives ? count : 0 }, (_, i) => first + i),
+          stamps: Float64Array.from({ length: given ? count : 0 }, (_, i) => first + i),
           attempts: attempts === 0 ? new Uint8Array(0) : new Uint8Array(count).fill(attempts),
+          conflicts: new Float64Array(0),
         },
       ],
     });

@@ -166,7 +166,10 @@ test("R6: step 4: the same task id with another payload is a conflict", () => {
   ask(2, 3);
   leader.answer("m/1", "executed", { taskId: "pay-7", payloadHi: 1, payloadLo: 2 });
   expect(ask(3, 3)).toEqual(["conflict"]);
+  // Which record executed, and its payload hash: both go into the headers of the parked one.
+  expect([...leader.verdicts("m/1", 3)!.conflicts]).toEqual([0, 0, 1, 2]);
   expect(ask(4, 2)).toEqual(["executed"]);
+  expect(leader.verdicts("m/1", 4)!.conflicts).toHaveLength(0);
 });
 
 test("R6: step 5: a Bloom bit says nothing about a delivery key, and makes an adoption of a task id", () => {

@@ -450,6 +450,26 @@ test("R23: a task whose runs ended unknown unknownMax times is parked as poison"
   expect(verdicts).toEqual(["adopted", "adopted", "poison"]);
 });
 
+test("R23: of tasks whose next run may be the last before poison a node is given one at a time: the next when it ends, or 5 s later", () => {
+  const leader = new OneLeader({ settings: { unknownMax: 2 } }).activate("m/1");
+  leader.own("m/1");
+  leader.claim("m/1", claimOf(1, [0, 1, 2, 3]));
+  let number = 2;
+  const ask = (offsets: number[], ranUnknown = 0) =>
+    leader.doubt("m/1", doubtsOf(number++, offsets, { ranUnknown: new Uint8Array(offsets.length).fill(ranUnknown) }));
+  ask([0, 1, 2], 1); // all three ended unknown
+  leader.now += 2_000;
+  expect(ask([0, 1, 2], 1)).toEqual(["adopted", "wait", "wait"]);
+  expect(ask([0])).toEqual(["adopted"]); // the same one again
+  leader.report("m/1", { finished: [factsOf(Phase.executed, [0])] });
+  expect(leader.messagesTo("m/1", "nudge").at(-1)).toMatchObject({ pids: [0] });
+  expect(ask([1, 2])).toEqual(["adopted", "wait"]);
+  leader.now += 4_999;
+  expect(ask([2])).toEqual(["wait"]);
+  leader.now += 1;
+  expect(ask([2])).toEqual(["adopted"]);
+});
+
 test("R23: only executed lets another record with the same task id be dropped", () => {
   const other = (phase: Phase) => {
     const leader = new OneLeader().activate("m/1");

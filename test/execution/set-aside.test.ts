@@ -4,7 +4,16 @@ import type { SetAsideEffect } from "../../src/execution/runner.ts";
 import { Bench, PID, record } from "./support.ts";
 
 function effect(offset: number, more: Partial<SetAsideEffect> = {}): SetAsideEffect {
-  return { type: "set-aside", kind: "dead", pid: PID, offset, reason: "attempts-max", attempts: 5, ...more };
+  return {
+    type: "set-aside",
+    kind: "dead",
+    pid: PID,
+    offset,
+    reason: "attempts-max",
+    attempts: 5,
+    conflict: null,
+    ...more,
+  };
 }
 
 const text = (bytes: Uint8Array | string | null | undefined): string | null =>

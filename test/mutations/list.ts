@@ -1453,6 +1453,12 @@ export const mutations: readonly Mutation[] = [
       "R23: a task whose runs ended unknown unknownMax times is parked as poison",
     ],
     [
+      "r23-last-runs",
+      "if (isLast && leader.lastRuns.waits(leader, peer.incarnation, page.pid, offset, now)) return Verdict.wait;",
+      "",
+      "R23: of tasks whose next run may be the last before poison a node is given one at a time: the next when it ends, or 5 s later",
+    ],
+    [
       "r23-poison-in-a-cell",
       "if ((own?.unknownRuns ?? 0) >= leader.ctx.settings.unknownMax) return Verdict.poison;",
       "",

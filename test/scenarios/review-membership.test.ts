@@ -225,6 +225,7 @@ test("R10: a check answers only the adoption for which it was asked, also when s
         pid: 0,
         ownership: page.ownership,
         attempts: new Uint8Array(0),
+        conflicts: new Float64Array(0),
         results: Uint8Array.of(Verdict.adopted),
         stamps: Float64Array.of(stamp),
       },

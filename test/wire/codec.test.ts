@@ -125,7 +125,7 @@ describe("SEC7/SEC8: decoder", () => {
   });
 
   test("refuses inconsistent lengths and unknown codes inside typed arrays", () => {
-    const verdicts = (results: number[], stamps: number[], attempts: number[]) =>
+    const verdicts = (results: number[], stamps: number[], attempts: number[], conflicts: number[] = []) =>
       encode([
         schemas.verdicts.number,
         BOOT,
@@ -138,6 +138,7 @@ describe("SEC7/SEC8: decoder", () => {
             Uint8Array.from(results),
             new Uint8Array(Float64Array.from(stamps).buffer),
             Uint8Array.from(attempts),
+            new Uint8Array(Float64Array.from(conflicts).buffer),
           ],
         ],
       ]);
@@ -146,6 +147,8 @@ describe("SEC7/SEC8: decoder", () => {
     expect(refusalOf(verdicts([1, 2, 3], [5, 6], [1]))).toContain("attempts");
     expect(refusalOf(verdicts([0], [], []))).toContain("results");
     expect(refusalOf(verdicts([11], [], []))).toContain("results");
+    expect(refusalOf(verdicts([10, 10], [], [], [1, 2, 3, 4, 5, 6, 7, 8]))).toBe("");
+    expect(refusalOf(verdicts([10], [], [], [1, 2, 3]))).toContain("conflict words");
     expect(refusalOf(verdicts([1], [Number.NaN], []))).toContain("stamps");
     expect(refusalOf(verdicts([1], [2 ** 53], []))).toContain("stamps");
     expect(refusalOf(verdicts([1], [-1], []))).toContain("stamps");

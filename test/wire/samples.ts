@@ -81,7 +81,8 @@ const fact = size.chain((count) =>
 );
 const watermark = fc.record({ pid, from: orNone, watermark: counter });
 const verdicts = fc.array(fc.integer({ min: 1, max: 10 }), { maxLength: 40 }).chain((results) => {
-  const given = results.filter((each) => each === 1 || each === 3 || each === 4).length;
+  const given = results.filter((each) => [1, 3, 4].includes(each)).length;
+  const conflicts = results.filter((each) => each === 10).length;
   return fc.record({
     number: counter,
     pid,
@@ -89,6 +90,7 @@ const verdicts = fc.array(fc.integer({ min: 1, max: 10 }), { maxLength: 40 }).ch
     results: fc.constant(Uint8Array.from(results)),
     stamps: doubles(given),
     attempts: optional(bytesOf(given), none8),
+    conflicts: doubles(4 * conflicts),
   });
 });
 const entry = size.chain((count) =>

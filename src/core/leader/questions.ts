@@ -19,6 +19,8 @@ const IDS_MAX = 65_536;
 const ITEMS_PER_QUESTION_MAX = 1_024;
 
 export interface KnownId {
+  readonly pid: PartitionId;
+  readonly offset: number;
   readonly taskId: string;
   readonly payloadHi: number;
   readonly payloadLo: number;
@@ -100,6 +102,8 @@ export class Questions {
     if (item.taskId !== "" && !leader.waitedOutcomes.has(this.#keyOfId.get(item.taskId) ?? ""))
       this.#keyOfId.set(item.taskId, key);
     this.#ids.set(key, {
+      pid: item.pid,
+      offset: item.offset,
       taskId: item.taskId,
       payloadHi: item.payloadHi,
       payloadLo: item.payloadLo,

@@ -3,7 +3,7 @@
  * A verdict is validated against the table once more at that moment: whatever changed meanwhile is answered "doubtful".
  */
 import type { Incarnation } from "../identity.ts";
-import { Verdict, type PartitionInfo, type VerdictBatch, type WatermarkRow } from "../messages.ts";
+import { gives, Verdict, type PartitionInfo, type VerdictBatch, type WatermarkRow } from "../messages.ts";
 import { offsetAt } from "../offsets.ts";
 import type { LeaderState, PendingVerdicts } from "./state.ts";
 
@@ -62,8 +62,8 @@ function sendAll(leader: LeaderState, outboxes: ReadonlyMap<Incarnation, Outbox>
 
 /** R6: a verdict whose entry changed between the decision and its release gives nothing. */
 function validated(leader: LeaderState, what: PendingVerdicts): VerdictBatch {
-  const { number, pid, ownership, results, stamps, attempts, offsets } = what;
-  const plain: VerdictBatch = { number, pid, ownership, results, stamps, attempts };
+  const { number, pid, ownership, results, stamps, attempts, conflicts, offsets } = what;
+  const plain: VerdictBatch = { number, pid, ownership, results, stamps, attempts, conflicts };
   if (stamps.length === 0) return plain;
   const table = leader.replica.table.partition(pid);
   const valid: number[] = [];
@@ -82,8 +82,4 @@ function validated(leader: LeaderState, what: PendingVerdicts): VerdictBatch {
     stamps: Float64Array.from(valid, (at) => stamps[at]!),
     attempts: attempts.length === 0 ? attempts : Uint8Array.from(valid, (at) => attempts[at]!),
   };
-}
-
-export function gives(verdict: number): boolean {
-  return verdict === Verdict.granted || verdict === Verdict.adopted || verdict === Verdict.adoptedMaybe;
 }

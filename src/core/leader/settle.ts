@@ -7,6 +7,7 @@
  */
 import type { PartitionId } from "../identity.ts";
 import {
+  gives,
   DIRTY_FLAG,
   FREE_FLAG,
   FRESH_FLAG,
@@ -18,8 +19,7 @@ import {
 } from "../messages.ts";
 import { offsetAt } from "../offsets.ts";
 import { isFinalPhase, type Entry, type PartitionTable } from "../table.ts";
-import { endHeld, type Questions, stampHere } from "./questions.ts";
-import { gives } from "./release.ts";
+import { endHeld, type KnownId, type Questions, stampHere } from "./questions.ts";
 import type { LeaderState, PartitionFacts, Peer } from "./state.ts";
 import { isSuspect, nameSuspect, suspectsMayBeAdopted, suspectsOutstanding } from "./suspects.ts";
 
@@ -59,10 +59,14 @@ export function settleClaims(leader: LeaderState, peer: Peer, claim: ClaimBatch)
     if (attempts[given]! > 0) anyAttempts = true;
     given++;
   }
-  answer(leader, peer, claim, results, stamps.subarray(0, given), anyAttempts ? attempts.subarray(0, given) : NO_BYTES);
+  const tried = anyAttempts ? attempts.subarray(0, given) : NO_BYTES;
+  answer(leader, peer, claim, results, stamps.subarray(0, given), tried, NO_WORDS);
 }
 
 const NO_BYTES = new Uint8Array(0);
+const NO_WORDS = new Float64Array(0);
+/** Of the page that is being settled: `CONFLICT_WORDS` for each of its conflicts. */
+const conflictWords: number[] = [];
 
 function answer(
   leader: LeaderState,
@@ -71,6 +75,7 @@ function answer(
   results: Uint8Array,
   stamps: Float64Array,
   attempts: Uint8Array,
+  conflicts: Float64Array,
 ): void {
   const { number, pid, ownership, offsets } = claim;
   leader.queue({
@@ -84,6 +89,7 @@ function answer(
     results,
     stamps,
     attempts,
+    conflicts,
   });
 }
 
@@ -247,6 +253,7 @@ export function settleDoubts(
   const results = new Uint8Array(count);
   const stamps: number[] = [];
   const attempts: number[] = [];
+  conflictWords.length = 0;
   const facts = leader.facts(page.pid);
   const table = leader.replica.table.partition(page.pid);
   const refused = refusesClaim(facts, peer, page) || table.from < 0;
@@ -265,6 +272,7 @@ export function settleDoubts(
     results,
     Float64Array.from(stamps),
     attempts.some((n) => n > 0) ? Uint8Array.from(attempts) : NO_BYTES,
+    conflictWords.length === 0 ? NO_WORDS : Float64Array.from(conflictWords),
   );
 }
 
@@ -294,7 +302,7 @@ function settleOne(
     if (other === Verdict.executed && own === null) dropDuplicate(leader, peer, page.pid, offset, hi, lo, table);
     return other;
   }
-  return giveDoubt(leader, peer, page, offset, hi, lo, id, table, other.equalId); // step 5
+  return giveDoubt(leader, peer, page, offset, hi, lo, id, table, other.equalId, now); // step 5
 }
 
 /**
@@ -408,9 +416,11 @@ function settleSameHash(
 }
 
 /** The same task id with another payload is a conflict (section 2), when both payload hashes are known. */
-function conflicts(page: DoubtPage, i: number, known: { payloadHi: number; payloadLo: number }): boolean {
-  if (page.payloads.length === 0 || (known.payloadHi === 0 && known.payloadLo === 0)) return false;
-  return page.payloads[2 * i] !== known.payloadHi || page.payloads[2 * i + 1] !== known.payloadLo;
+function conflicts(page: DoubtPage, i: number, { pid, offset, payloadHi, payloadLo }: KnownId): boolean {
+  if (page.payloads.length === 0 || (payloadHi === 0 && payloadLo === 0)) return false;
+  if (page.payloads[2 * i] === payloadHi && page.payloads[2 * i + 1] === payloadLo) return false;
+  conflictWords.push(pid, offset, payloadHi, payloadLo); // for the headers of the parked record
+  return true;
 }
 
 /** Step 5: the task is given: an adoption when anything speaks for an earlier run, else a grant. */
@@ -424,10 +434,13 @@ function giveDoubt(
   id: string | null,
   table: PartitionTable,
   equalId: boolean,
+  now: number,
 ): Verdict {
   const own = table.read(offset);
   if (id !== null && own === null && suspectsOutstanding(leader)) return Verdict.wait;
   if ((own?.unknownRuns ?? 0) >= leader.ctx.settings.unknownMax) return Verdict.poison;
+  const isLast = own !== null && own.unknownRuns > 0 && own.unknownRuns + 1 >= leader.ctx.settings.unknownMax;
+  if (isLast && leader.lastRuns.waits(leader, peer.incarnation, page.pid, offset, now)) return Verdict.wait;
   if (own === null && leader.replica.table.entries >= leader.ctx.settings.tableSlotsMax) return Verdict.doubtful;
   // R18: what is still in T is answered by its index, whatever the filter has forgotten meanwhile.
   const seen = leader.replica.filter.testAndAdd(hi, lo) || leader.index.hasOther(hi, lo, page.pid, offset);
@@ -452,6 +465,7 @@ function giveDoubt(
     );
   }
   give(leader, peer, page.pid, table, offset, hi, lo, own === null && !seen ? FRESH_FLAG : 0);
+  if (isLast) leader.lastRuns.given(peer.incarnation, page.pid, offset, now);
   if (!table.isDirty(offset)) return Verdict.granted;
   return table.isMaybe(offset) ? Verdict.adoptedMaybe : Verdict.adopted;
 }

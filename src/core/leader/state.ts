@@ -22,6 +22,7 @@ import type { Replica } from "../replica.ts";
 import { isFinalPhase, type PartitionTable } from "../table.ts";
 import { DeltaBuilder } from "./delta-builder.ts";
 import { HashIndex } from "./hash-index.ts";
+import { LastRuns } from "./last-runs.ts";
 import { Recorded } from "./recorded.ts";
 
 export interface Peer {
@@ -59,6 +60,7 @@ export interface PendingVerdicts {
   readonly results: Uint8Array;
   readonly stamps: Float64Array; // one a given task, in order
   readonly attempts: Uint8Array;
+  readonly conflicts: Float64Array;
 }
 
 export type Pending =
@@ -128,6 +130,7 @@ export class LeaderState {
   readonly unknownSince = new Map<string, number>(); // asker's own unknown end, by entry
   readonly waiters = new Map<string, Map<Incarnation, Set<PartitionId>>>();
   /** Entries that executed while somebody waited for them: W may pass them before that one asks again (R6). */
+  readonly lastRuns = new LastRuns();
   readonly waitedOutcomes = new Set<string>();
   readonly nudges = new Map<Incarnation, Set<PartitionId>>();
 

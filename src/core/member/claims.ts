@@ -5,8 +5,10 @@
  * Longer than most files: what is asked and what is answered change the same states, and are read together.
  */
 import type { PartitionId } from "../identity.ts";
-import { Verdict, type ClaimBatch, type DoubtPage, type PartitionInfo, type VerdictBatch } from "../messages.ts";
+import type { PayloadConflict } from "../effects.ts";
+import { gives, Verdict, type ClaimBatch, type DoubtPage, type PartitionInfo, type VerdictBatch } from "../messages.ts";
 import { NumberList, offsetAt, packOffsets } from "../offsets.ts";
+import { conflictOf, setAside } from "./aside.ts";
 import { claimRoom, guessedClaimRoom, isGuessed } from "./claim-room.ts";
 import { beginAt, idIsKey, settleBelowWatermark, stopPartition } from "./intake.ts";
 import type { MemberState, Outstanding } from "./state.ts";
@@ -210,15 +212,17 @@ export function applyVerdicts(state: MemberState, batch: VerdictBatch, now: numb
     return;
   }
   let given = 0;
+  let conflicts = 0;
   const count = Math.min(outstanding.offsets.count, batch.results.length);
   for (let i = 0; i < count; i++) {
     const offset = offsetAt(outstanding.offsets, i);
     const verdict = batch.results[i]! as Verdict;
-    const gives = verdict === Verdict.granted || verdict === Verdict.adopted || verdict === Verdict.adoptedMaybe;
-    const stamp = gives ? batch.stamps[given]! : 0;
-    const attempts = gives && batch.attempts.length > 0 ? batch.attempts[given]! : 0;
-    if (gives) given++;
-    applyVerdict(state, window, outstanding, offset, verdict, stamp, attempts, batch.number, now);
+    const isGiven = gives(verdict);
+    const stamp = isGiven ? batch.stamps[given]! : 0;
+    const attempts = isGiven && batch.attempts.length > 0 ? batch.attempts[given]! : 0;
+    if (isGiven) given++;
+    const conflict = verdict === Verdict.conflict ? conflictOf(window, offset, batch.conflicts, conflicts++) : null;
+    applyVerdict(state, window, outstanding, offset, verdict, stamp, attempts, conflict, batch.number, now);
   }
 }
 
@@ -230,6 +234,7 @@ function applyVerdict(
   verdict: Verdict,
   stamp: number,
   attempts: number,
+  conflict: PayloadConflict | null,
   number: number,
   now: number,
 ): void {
@@ -279,7 +284,7 @@ function applyVerdict(
       return;
     case Verdict.conflict:
       state.settleDoubt(window, offset, "conflict", false, now);
-      setAside(state, window, offset, "parked", "conflict");
+      setAside(state, window, offset, "parked", "conflict", conflict);
       return;
     case Verdict.refused:
       if (doubt === undefined) state.doubt(window, offset, now, { verdictLost: true });
@@ -343,27 +348,6 @@ export function startAdopted(state: MemberState, window: PartitionWindow, offset
   const stamp = window.stampOf(offset);
   grant(state, window, offset, stamp);
   window.flags[window.slot(offset)]! |= CHECKED;
-}
-
-/** Dead-letter or park: final only when the write is acknowledged (R23). */
-export function setAside(
-  state: MemberState,
-  window: PartitionWindow,
-  offset: number,
-  kind: "dead" | "parked",
-  reason: string,
-): void {
-  state.endDoubt(window, offset);
-  window.set(offset, State.writing);
-  window.setAside.set(offset, { kind, reason, retryAt: Infinity });
-  state.ctx.emit({
-    type: "set-aside",
-    kind,
-    pid: window.pid,
-    offset,
-    reason,
-    attempts: window.attempts[window.slot(offset)]!,
-  });
 }
 
 /** The leader knows this partition now (R15): claims may begin once the anchor is committed. */

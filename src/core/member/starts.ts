@@ -4,7 +4,8 @@
  */
 import { Outcome, type CheckAnswer } from "../events.ts";
 import type { PartitionId } from "../identity.ts";
-import { setAside, startAdopted } from "./claims.ts";
+import { setAside, writeAside } from "./aside.ts";
+import { startAdopted } from "./claims.ts";
 import type { MemberState } from "./state.ts";
 import { State, type Doubt, type PartitionWindow, type Retained } from "./window.ts";
 
@@ -151,8 +152,7 @@ export function tickStarts(state: MemberState, now: number): void {
     for (const [offset, aside] of window.setAside) {
       if (aside.retryAt > now || window.stateOf(offset) !== State.writing) continue;
       aside.retryAt = Infinity;
-      const attempts = window.attempts[window.slot(offset)]!;
-      state.ctx.emit({ type: "set-aside", kind: aside.kind, pid: window.pid, offset, reason: aside.reason, attempts });
+      writeAside(state, window, offset, aside);
     }
   }
 }

@@ -2,6 +2,7 @@
  * The window of one owned partition: one state byte a delivered offset, from the leader's acknowledged watermark (below
  * it nothing need be remembered, R13) to the fetch position. Typed arrays in a ring; no object a task.
  */
+import type { PayloadConflict } from "../effects.ts";
 import type { CheckAnswer } from "../events.ts";
 import type { PartitionId } from "../identity.ts";
 import { NumberList } from "../offsets.ts";
@@ -79,7 +80,14 @@ export interface Retained {
   readonly payloadHi: number;
   readonly payloadLo: number;
   ranUnknown: boolean;
-  readonly aside: { readonly kind: "dead" | "parked"; readonly reason: string } | null; // while it is being written
+  readonly aside: Aside | null; // while it is being written
+}
+
+/** Why a record goes to the dead-letter or parked topic. */
+export interface Aside {
+  readonly kind: "dead" | "parked";
+  readonly reason: string;
+  readonly conflict: PayloadConflict | null;
 }
 
 export class PartitionWindow {
@@ -131,7 +139,7 @@ export class PartitionWindow {
   writing = 0;
   readonly doubts = new Map<number, Doubt>();
   readonly retryAt = new Map<number, number>();
-  readonly setAside = new Map<number, { kind: "dead" | "parked"; reason: string; retryAt: number }>();
+  readonly setAside = new Map<number, Aside & { retryAt: number }>();
   readonly ready = new NumberList(); // granted offsets in the order of their verdicts
   readyHead = 0;
 

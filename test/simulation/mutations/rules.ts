@@ -147,7 +147,7 @@ export const rules: readonly Row[] = [
   {
     id: "r23-acknowledged",
     bug: "`dead` is reported before its record is written",
-    file: "src/core/member/claims.ts",
+    file: "src/core/member/aside.ts",
     find: "  window.set(offset, State.writing);\n  window.setAside.set(",
     replace: '  state.finish(window, offset, kind === "dead" ? State.dead : State.parked);\n  window.setAside.set(',
   },
