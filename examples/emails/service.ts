@@ -39,10 +39,10 @@ async function take(request: Request): Promise<Response> {
   const late = number % slowEvery === 0;
   if (late) seen.late++;
   else request.signal.addEventListener("abort", () => seen.unanswered++);
-  await Bun.sleep(10 + Math.random() * 40);
+  await Bun.sleep(30 + Math.random() * 60);
   if (request.signal.aborted) return new Response("gone"); // its client went away before the end of the message
   sent.set(to, (sent.get(to) ?? 0) + 1);
-  await Bun.sleep(late ? answerLateMs : 10 + Math.random() * 40);
+  await Bun.sleep(late ? answerLateMs : 10 + Math.random() * 60);
   return new Response("taken");
 }
 

@@ -40,10 +40,10 @@ async function pay(request: Request): Promise<Response> {
   const late = number % slowEvery === 0;
   if (late) seen.late++;
   else request.signal.addEventListener("abort", () => seen.unanswered++);
-  await Bun.sleep(20 + Math.random() * 60);
+  await Bun.sleep(30 + Math.random() * 90);
   bookings.set(reference, (bookings.get(reference) ?? 0) + 1);
   accounts.set(account, (accounts.get(account) ?? 0) + cents);
-  await Bun.sleep(late ? answerLateMs : Math.random() * 20);
+  await Bun.sleep(late ? answerLateMs : Math.random() * 50);
   return new Response("booked");
 }
 
