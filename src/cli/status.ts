@@ -2,85 +2,45 @@
 import { loadOptions } from "../config/load.ts";
 import { option } from "../config/option.ts";
 import { nodeOptions } from "../config/option-table.ts";
-import { integer, text, toggle } from "../config/option-types.ts";
+import { toggle } from "../config/option-types.ts";
 import { ConfigurationError, VouchError } from "../errors.ts";
 import { askMembers, askUrl, type CellView, cellText } from "../ops/status.ts";
-import { Repeats } from "../ops/repeats.ts";
+import { askOptions, emptyCellText, nowhereToAsk, observeCell } from "./ask-cell.ts";
 import type { CliContext, Command } from "./command.ts";
 import { ExitCode } from "./exit-code.ts";
-import { openCoordinator } from "../runtime/servers.ts";
-import { coordinatorOptions } from "./server-options.ts";
-
-const GROUP = "Status";
 
 const options = {
-  node: option({
-    type: text("URL", /^https?:\/\/\S+$/, "a URL such as http://127.0.0.1:7480"),
-    default: "",
-    defaultText: "every member that the coordinator lists",
-    unit: "",
-    group: GROUP,
-    description: "ask this node only",
-  }),
-  timeoutMs: option({
-    type: integer(1, 600_000),
-    default: 3_000,
-    unit: "ms",
-    group: GROUP,
-    description: "how long to wait for the coordinator and for each node",
-  }),
-  json: option({
+  ...askOptions,
+  partitions: option({
     type: toggle(),
     default: false,
     unit: "",
-    group: GROUP,
-    description: "one JSON object instead of tables",
+    group: "Status",
+    description: "a line for each partition, however many there are",
   }),
 };
-
-const table = { ...options, ...coordinatorOptions };
-
-type CoordinatorValues = Parameters<typeof openCoordinator>[0];
-
-/** The shortest session that a coordinator takes. */
-const SESSION_MS_MIN = 100;
 
 export const statusCommand: Command = {
   name: "status",
   summary: "shows the cell: nodes, roles, epoch, in-sync set, partitions, lag, doubts",
   positionals: [],
-  options: table,
+  options,
   run: status,
 };
 
 async function status(context: CliContext): Promise<ExitCode> {
-  const { argv, environment } = context;
-  const { values, given, violations } = loadOptions(table, { argv, environment }, { ...nodeOptions, ...table });
-  const nowhere = !given.has("node") && !given.has("zookeeper") && values.dataDir === "";
-  const all = nowhere
-    ? [
-        ...violations,
-        "no cell to ask: expected --node, --zookeeper or, for the embedded coordinator, --data-dir; got none",
-      ]
-    : violations;
+  const { argv, environment, err } = context;
+  const { values, given, violations } = loadOptions(options, { argv, environment }, { ...nodeOptions, ...options });
+  const all = [...violations, ...nowhereToAsk(given, values)];
   if (all.length > 0) throw new ConfigurationError(all);
 
-  const repeats = new Repeats(() => performance.now());
-  const warn = (message: string): void => {
-    if (repeats.pass(message) !== null) context.err(`${message}\n`);
-  };
-  const view = values.node === "" ? await askCell(values, warn) : await askOne(values.node, values.timeoutMs);
+  const view = values.node === "" ? await askCell(values, err) : await askOne(values.node, values.timeoutMs);
   const empty = view.members.length === 0 && view.leader === null;
   if (values.json) context.out(`${JSON.stringify(view)}\n`);
-  else if (!empty) context.out(cellText(view));
-  if (empty) context.err(emptyText(values));
+  else if (!empty) context.out(cellText(view, values.partitions));
+  if (empty) err(emptyCellText(values));
   // An answer that says nothing about any node is none, for whoever looks at the exit code alone.
   return view.members.some((member) => member.status !== null) ? ExitCode.done : ExitCode.gaveUp;
-}
-
-function emptyText({ cell, zookeeper, dataDir }: CoordinatorValues): string {
-  const where = zookeeper === "" ? dataDir : `ZooKeeper ${zookeeper}`;
-  return `no node of cell "${cell}" is registered in ${where}: is a node running, and is --cell the name that it has?\n`;
 }
 
 /** @throws VouchError "unavailable" when this one node does not answer: there is nothing else to show. */
@@ -90,23 +50,7 @@ async function askOne(url: string, timeoutMs: number): Promise<CellView> {
   return { leader: null, members: [answer] };
 }
 
-async function askCell(
-  values: CoordinatorValues & { readonly timeoutMs: number },
-  warn: (message: string) => void,
-): Promise<CellView> {
-  // A session of this look's own: it must not go on after the look was given up.
-  const sessionMs = Math.max(SESSION_MS_MIN, Math.min(values.sessionMs, values.timeoutMs));
-  const coordinator = openCoordinator({ ...values, sessionMs }, warn);
-  const timeout = Promise.withResolvers<never>();
-  const timer = setTimeout(() => {
-    const who = values.zookeeper === "" ? `the coordinator in ${values.dataDir}` : `ZooKeeper ${values.zookeeper}`;
-    timeout.reject(new VouchError("unavailable", `${who} did not answer within ${values.timeoutMs} ms`));
-  }, values.timeoutMs);
-  try {
-    const { leader, members } = await Promise.race([coordinator.observe(), timeout.promise]);
-    return { leader, members: await askMembers(members, values.timeoutMs) };
-  } finally {
-    clearTimeout(timer);
-    await coordinator.close();
-  }
+async function askCell(values: Parameters<typeof observeCell>[0], err: (text: string) => void): Promise<CellView> {
+  const { leader, members } = await observeCell(values, err);
+  return { leader, members: await askMembers(members, values.timeoutMs) };
 }

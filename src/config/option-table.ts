@@ -254,6 +254,8 @@ export const nodeOptions = {
   doubtIntervalMs: ms(TIMING, 500, "between two questions about the same doubt"),
   commitIntervalMs: ms(TIMING, 100, "between two commits of this node"),
   batchDelayMs: ms(TIMING, 1, "how long a partly filled report waits while others are in flight", 0),
+  loopLagAlarmMs: ms(TIMING, 1_000, "an alarm when the event loop stands still for longer"),
+  verdictAlarmMs: ms(TIMING, 1_000, "an alarm when the slowest hundredth of a minute's verdicts takes longer"),
 
   claimBatchMax: bound(LIMITS, "tasks", 1_024, "tasks in one claim", 16_384),
   reportsInFlightMax: bound(LIMITS, "frames", 4, "reports sent and not acknowledged", 64),

@@ -42,6 +42,8 @@ export function describeNode(node: NodeCore, now: number): CoreStatus {
     oldestDoubtMs: state.doubtCount === 0 ? 0 : now - oldestDoubt,
     oldestUnfinishedMs: now - oldestOpen,
     waitingFor: node.waitingFor,
+    verdicts: { counts: [...ctx.verdictTimes.counts], sumMs: ctx.verdictTimes.sumMs },
+    oldestAskMs: state.oldestAskMs(now),
     filterFill: fill,
     filterFalsePositiveRate: falsePositiveRate,
     partitions,

@@ -90,6 +90,9 @@ export interface CoreStatus {
   readonly oldestDoubtMs: number;
   readonly oldestUnfinishedMs: number;
   readonly waitingFor: string; // "" or what this node waits for, in words a person understands
+  /** Questions to the leader that were answered here, by how long that took: counts a bucket of VERDICT_BOUNDS_MS, and one above. */
+  readonly verdicts: { readonly counts: readonly number[]; readonly sumMs: number };
+  readonly oldestAskMs: number; // of a question without an answer; 0 for none
   readonly filterFill: number; // 0..1 of the open generation
   readonly filterFalsePositiveRate: number; // expected now, over all generations
   readonly partitions: readonly PartitionStatus[];

@@ -226,6 +226,17 @@ export class Runner implements AsyncDisposable {
     return this.#running;
   }
 
+  /** How long this handler has been running, and until it is aborted; null when none runs. Walks all that run. */
+  runs(pid: PartitionId, offset: number): { readonly ageMs: number; readonly withinMs: number } | null {
+    const { type, running } = this.#lane(pid);
+    for (const attempt of running) {
+      if (attempt.pid !== pid || attempt.offset !== offset) continue;
+      const withinMs = attempt.deadlineMs - this.#options.now();
+      return { ageMs: type.handlerTimeoutMs - withinMs, withinMs: Math.max(0, withinMs) };
+    }
+    return null;
+  }
+
   /** Resolves when no handler and no check runs, nothing is being written, and every result was handed over. */
   async idle(): Promise<void> {
     if (this.#isIdle()) return;

@@ -20,6 +20,11 @@ export function textOf(bytes: Uint8Array): string {
   return decoder.decode(bytes);
 }
 
+/** The id by which a record with this text is known: the text, or its digest where that is too long. */
+export function boundedTaskId(id: string): string {
+  return bounded(id);
+}
+
 function bounded(id: string): string {
   const looksLikeDigest = id.startsWith(DIGEST_PREFIX); // an id must not be able to pass for another one's digest
   if (id.length * 3 <= TASK_ID_BYTES_MAX && !looksLikeDigest) return id;

@@ -1,16 +1,19 @@
 /**
- * The node's HTTP port: /livez, /readyz, /metrics, /status. Read-only, loopback by default. It answers from the moment
- * the process listens, so that a node that waits for its peers can say so.
+ * The node's HTTP port: /livez, /readyz, /metrics, /status, /task?id=…. Read-only, loopback by default. It answers from
+ * the moment the process listens, so that a node that waits for its peers can say so.
  */
 import { type Address, formatAddress } from "../config/option-types.ts";
 import { describeError, listenError } from "../errors.ts";
 import type { NodeMetrics } from "./metrics.ts";
 import { type NodeStatus, readiness, startingText } from "./node-status.ts";
+import type { NodeTaskAnswer } from "./task.ts";
 
 export interface HttpOptions {
   readonly listen: Address;
   /** The node now; null while it is starting. */
   readonly status: () => NodeStatus | null;
+  /** What it knows of a task; null while it is starting. */
+  readonly task?: (id: string) => NodeTaskAnswer | null;
   /** While it is starting: what it cannot go on without, "" when nothing is known. */
   readonly startingOn?: () => string;
   readonly metrics: NodeMetrics;
@@ -23,6 +26,8 @@ export interface HttpServer extends AsyncDisposable {
   readonly port: number;
   close(): Promise<void>;
 }
+
+const PATHS = ["/livez", "/readyz", "/metrics", "/status", "/task?id=…"];
 
 /** Requests have no body; a client that sends one is cut off here. */
 const REQUEST_BYTES_MAX = 4_096;
@@ -48,11 +53,10 @@ export function openHttp(options: HttpOptions): HttpServer {
         "/readyz": get(() => readyz(options.status(), options.startingOn?.() ?? "")),
         "/status": get(() => status(options.status(), options.startingOn?.() ?? "")),
         "/metrics": get(() => metrics(options)),
+        "/task": { GET: (request) => task(options, new URL(request.url).searchParams.get("id") ?? "") },
       },
       fetch: (request) =>
-        request.method === "GET"
-          ? json(404, { error: "not found", paths: ["/livez", "/readyz", "/metrics", "/status"] })
-          : json(405, { error: "only GET" }),
+        request.method === "GET" ? json(404, { error: "not found", paths: PATHS }) : json(405, { error: "only GET" }),
       error: (error) => json(500, { error: describeError(error) }),
     });
   } catch (error) {
@@ -85,6 +89,12 @@ function readyz(node: NodeStatus | null, startingOn: string): Response {
 
 function status(node: NodeStatus | null, startingOn: string): Response {
   return node === null ? json(503, { error: startingText(startingOn) }) : json(200, node);
+}
+
+function task({ task: look, startingOn }: HttpOptions, id: string): Response {
+  if (id === "") return json(400, { error: "which task? expected /task?id=<task id, or topic:partition:offset>" });
+  const answer = look?.(id) ?? null;
+  return answer === null ? json(503, { error: startingText(startingOn?.() ?? "") }) : json(200, answer);
 }
 
 async function metrics(options: HttpOptions): Promise<Response> {

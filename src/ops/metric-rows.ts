@@ -23,9 +23,17 @@ const COUNTERS: Readonly<
   parked: ["vouch_tasks_total", "Tasks by outcome", { outcome: "parked" }],
   failedAttempts: ["vouch_attempts_ended_badly_total", "Attempts that failed or ended unknown", { end: "failed" }],
   unknownEnds: ["vouch_attempts_ended_badly_total", "Attempts that failed or ended unknown", { end: "unknown" }],
-  commits: ["vouch_commits_total", "Commits by outcome", { outcome: "committed" }],
-  commitsRefused: ["vouch_commits_total", "Commits by outcome", { outcome: "refused" }],
-  commitsUnknown: ["vouch_commits_total", "Commits by outcome", { outcome: "unknown" }],
+  commits: ["vouch_commits_total", "Commits sent", {}],
+  commitsRefused: [
+    "vouch_commits_failed_total",
+    "Commits that were refused (a rebalance), or whose outcome is unknown",
+    { outcome: "refused" },
+  ],
+  commitsUnknown: [
+    "vouch_commits_failed_total",
+    "Commits that were refused (a rebalance), or whose outcome is unknown",
+    { outcome: "unknown" },
+  ],
   delivered: ["vouch_delivered_total", "Records delivered", {}],
   discardedBatches: ["vouch_discarded_batches_total", "Batches discarded: an old ownership, or not continuous", {}],
   claimed: ["vouch_claimed_total", "Tasks asked for", {}],
@@ -57,6 +65,16 @@ const SETTLED: Readonly<Record<keyof DoubtsSettled, string>> = {
   regranted: "regranted",
   byPolicy: "by-policy",
 };
+
+/** Every limit of the core is there before it is reached, so that a rule about it can be written. */
+const LIMITS = [
+  "deltaLogMax",
+  "doubtfulMax",
+  "messagesToItself",
+  "tableSlotsMax",
+  "uncommittedSpanMax",
+  "windowSlots",
+] as const;
 
 const ROLES: Readonly<Record<Role, true>> = {
   observer: true,
@@ -101,6 +119,11 @@ export function metricRows(node: NodeStatus): MetricRow[] {
     gauge("vouch_running", "Handlers that run", core.running),
     gauge("vouch_in_flight", "Tasks delivered and not final", core.inFlight),
     gauge("vouch_oldest_unfinished_seconds", "Age of the oldest unfinished task", core.oldestUnfinishedMs / 1_000),
+    gauge(
+      "vouch_oldest_question_seconds",
+      "Age of the oldest question to the leader without a verdict",
+      core.oldestAskMs / 1_000,
+    ),
     gauge("vouch_doubtful", "Tasks in the doubtful queue", core.doubtful),
     gauge("vouch_oldest_doubt_seconds", "Age of the oldest doubt", core.oldestDoubtMs / 1_000),
     gauge("vouch_filter_fill", "Share of bits set in the open filter generation", core.filterFill),
@@ -123,7 +146,8 @@ export function metricRows(node: NodeStatus): MetricRow[] {
       }),
     );
   }
-  for (const [limit, hits] of Object.entries(core.counters.limitHits)) {
+  const unhit = Object.fromEntries(LIMITS.map((limit) => [limit, 0]));
+  for (const [limit, hits] of Object.entries({ ...unhit, ...core.counters.limitHits })) {
     rows.push(counter("vouch_limit_hits_total", "How often a limit was reached", hits, { limit }));
   }
   for (const [event, count] of Object.entries(node.edges ?? {})) {
@@ -134,7 +158,7 @@ export function metricRows(node: NodeStatus): MetricRow[] {
   const leader = core.leaderStatus;
   if (leader !== null) {
     rows.push(
-      gauge("vouch_in_sync_size", "Nodes in the in-sync set", leader.inSync.length),
+      gauge("vouch_in_sync_size", "Nodes in the in-sync set; told by the leader only", leader.inSync.length),
       gauge("vouch_table_entries", "Entries of the grant table", leader.tableEntries),
       gauge("vouch_ledger_size", "Executed tasks above the watermark", leader.ledger),
     );

@@ -16,6 +16,8 @@ export interface NodeStatus {
   readonly core: CoreStatus;
   /** What happened at the node's edges, by name: links, limits that were reached, late handlers. All only rise. */
   readonly edges?: Readonly<Record<string, number>>;
+  /** What is wrong with this node now, in sentences that say what to do; absent in answers of older versions. */
+  readonly alarms?: readonly string[];
 }
 
 /** One question of /readyz. `detail` says in words what is missing; "" when nothing is. */

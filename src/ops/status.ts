@@ -1,11 +1,15 @@
 /**
  * A cell as a person sees it: asks each member that the coordinator lists for its /status, and lays the answers out as
- * tables. A member that does not answer is shown as such; it is never left out.
+ * tables of at most 80 columns. A member that does not answer is shown as such, with what the leader last heard of it; it is
+ * never left out.
  */
 import type { LeaderInfo, MemberInfo } from "../coordinator/coordinator.ts";
-import { nodeIdOf } from "../core/identity.ts";
-import { describeError } from "../errors.ts";
+import { nodeIdOf, partitionOf, type PartitionId, topicIndexOf } from "../core/identity.ts";
+import { askMembersFor, askUrlFor, type NodeReply } from "./ask.ts";
+import { ageText, columns, countText, rangesText, table, wrap } from "./layout.ts";
 import { type NodeStatus, partitionName } from "./node-status.ts";
+
+export { table } from "./layout.ts";
 
 /** One member's answer: its status, or why there is none. */
 export interface MemberAnswer {
@@ -20,50 +24,50 @@ export interface CellView {
   readonly members: readonly MemberAnswer[];
 }
 
+const PATH = "/status";
+
 /** Asks all members at once. Never throws: a failure is an answer with an error. */
 export async function askMembers(members: readonly MemberInfo[], timeoutMs: number): Promise<readonly MemberAnswer[]> {
-  return Promise.all(
-    members.map(async (member) => {
-      if (member.httpAddress === "") {
-        return { nodeId: member.nodeId, url: "", status: null, error: "this node has no HTTP port" };
-      }
-      return { ...(await askUrl(`http://${member.httpAddress}`, timeoutMs)), nodeId: member.nodeId };
-    }),
-  );
+  return (await askMembersFor(members, PATH, timeoutMs)).map((reply) => ({
+    ...answerOf(reply),
+    nodeId: reply.nodeId,
+  }));
 }
 
 /** Asks one node by its base URL. */
 export async function askUrl(url: string, timeoutMs: number): Promise<MemberAnswer> {
-  try {
-    const response = await fetch(new URL("/status", url), { signal: AbortSignal.timeout(timeoutMs) });
-    if (!response.ok) return { nodeId: "", url, status: null, error: await refusalOf(response) };
-    const status = (await response.json()) as NodeStatus;
-    if (typeof status?.core !== "object") return { nodeId: "", url, status: null, error: "no status of a node" };
-    return { nodeId: status.nodeId, url, status, error: "" };
-  } catch (error) {
-    return { nodeId: "", url, status: null, error: describeError(error) };
-  }
+  return answerOf(await askUrlFor(url, PATH, timeoutMs));
 }
 
-/** A node that is starting says with what in the answer's `error`. */
-async function refusalOf(response: Response): Promise<string> {
-  const body = (await response.json().catch(() => null)) as { readonly error?: unknown } | null;
-  const why = typeof body?.error === "string" ? `: ${body.error}` : "";
-  return `answered ${response.status}${why}`;
+function answerOf({ nodeId, url, body, error }: NodeReply): MemberAnswer {
+  if (error !== "") return { nodeId, url, status: null, error };
+  const status = body as NodeStatus;
+  if (typeof status.core !== "object") return { nodeId, url, status: null, error: "no status of a node" };
+  return { nodeId: status.nodeId, url, status, error: "" };
 }
 
-/** What fits on a terminal that nobody made wider. Only a note may be longer, since a cut sentence is none. */
-const COLUMNS = 80;
+/** More partitions than these are summed up, unless all were asked for. */
+const PARTITION_ROWS_MAX = 32;
+/** Partitions that need attention and are named one by one. */
+const NOTES_MAX = 10;
 
-/** The cell as text: a summary, the nodes, the partitions, and what needs attention. */
-export function cellText(view: CellView): string {
-  const leader = view.members.find((member) => member.status?.core.leaderStatus?.active === true)?.status ?? null;
+/** The cell as text: a summary, the nodes, the partitions, and what needs attention. No line is longer than 80 columns. */
+export function cellText(view: CellView, allPartitions = false): string {
+  const leading = view.members
+    .flatMap(({ status }) => (status?.core.leaderStatus?.active === true ? [status] : []))
+    .sort((a, b) => b.core.epoch - a.core.epoch);
+  const [leader = null] = leading;
   const answered = view.members.flatMap(({ status }) => (status === null ? [] : [status]));
-  const parts = [summary(view, leader, answered), table(NODE_HEADINGS, view.members.map(nodeRow), COLUMNS)];
-  const partitions = partitionRows(answered);
-  if (partitions.length > 0) parts.push(table(PARTITION_HEADINGS, partitions, COLUMNS));
-  const notes = [...view.members.flatMap(memberNotes), ...answered.flatMap(partitionNotes)];
-  if (notes.length > 0) parts.push(notes.join("\n"));
+  const parts = [summary(view, leader, answered), table(NODE_HEADINGS, view.members.map(nodeRow), columns)];
+  const rows = partitionRows(view, leader, answered);
+  if (rows.length > PARTITION_ROWS_MAX && !allPartitions) parts.push(shareTable(rows));
+  else if (rows.length > 0) parts.push(table(PARTITION_HEADINGS, rows.map(partitionCells), columns));
+  const notes = [
+    ...leaderNotes(view, leader, leading, answered),
+    ...view.members.flatMap(memberNotes),
+    ...partitionNotes(rows),
+  ];
+  if (notes.length > 0) parts.push(notes.map((note) => wrap(note, columns)).join("\n"));
   return `${parts.join("\n\n")}\n`;
 }
 
@@ -77,106 +81,147 @@ function summary(view: CellView, leader: NodeStatus | null, answered: readonly N
     `epoch ${leader?.core.epoch ?? view.leader?.epoch ?? "?"}`,
     `in-sync ${inSync.length === 0 ? "?" : inSync.map(nodeIdOf).join(" ")}`,
   ];
+  const silent = view.members.length - answered.length;
+  if (silent > 0) words.push(`${answered.length} of ${view.members.length} nodes answered`);
   const oneLine = words.join("   ");
-  return oneLine.length <= COLUMNS ? oneLine : words.join("\n");
+  return oneLine.length <= columns ? oneLine : words.map((word) => wrap(word, columns)).join("\n");
 }
 
 const NODE_HEADINGS = ["node", "role", "executed", "running", "in flight", "doubtful", "oldest"];
 
 function nodeRow({ nodeId, url, status }: MemberAnswer): string[] {
-  if (status === null) return [nodeId || url, "no answer"];
+  if (status === null) return [nodeId || url, "no answer", "?", "?", "?", "?", "?"];
   const { core } = status;
   return [
     nodeId,
     core.role,
-    String(core.counters.executed),
-    String(core.running),
-    String(core.inFlight),
-    String(core.doubtful),
+    countText(core.counters.executed),
+    countText(core.running),
+    countText(core.inFlight),
+    countText(core.doubtful),
     ageText(core.oldestUnfinishedMs),
   ];
 }
 
-/** "0.4 s", "12 min": the unit that a person would choose. */
-function ageText(ms: number): string {
-  const seconds = ms / 1_000;
-  if (seconds < 100) return `${seconds.toFixed(1)} s`;
-  return seconds < 6_000 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds / 3_600)} h`;
+function leaderNotes(
+  view: CellView,
+  leader: NodeStatus | null,
+  leading: readonly NodeStatus[],
+  answered: readonly NodeStatus[],
+): string[] {
+  const notes: string[] = [];
+  for (const other of leading.slice(1)) {
+    notes.push(
+      `${other.nodeId} says that it leads too, in epoch ${other.core.epoch}: it has not heard yet that it was replaced, ` +
+        `and what it decides counts for nothing`,
+    );
+  }
+  if (leader === null && answered.length > 0 && view.leader !== null) {
+    notes.push(
+      `the leader, ${view.leader.nodeId}, does not answer as leader: which nodes are in sync, and what the silent ones do, ` +
+        `is not known; if this lasts, look at its log`,
+    );
+  }
+  return notes;
 }
 
 function memberNotes({ nodeId, url, status, error }: MemberAnswer): string[] {
-  if (status === null) return [`${nodeId || url}: ${error}`];
-  return status.core.waitingFor === "" ? [] : [`${nodeId}: ${status.core.waitingFor}`];
+  if (status === null) return [`${nodeId || url}: no answer: ${error}`];
+  const notes = (status.alarms ?? []).map((alarm) => `${nodeId}: ${alarm}`);
+  if (nodeId !== status.nodeId)
+    notes.push(`${nodeId}: at its address answers ${status.nodeId}: was its port given away?`);
+  if (status.core.waitingFor !== "") notes.push(`${nodeId}: ${status.core.waitingFor}`);
+  return notes;
+}
+
+interface PartitionRow {
+  readonly pid: PartitionId;
+  readonly topics: readonly string[];
+  readonly owner: string;
+  readonly consumed: number;
+  readonly committed: number;
+  readonly lag: number | null; // null: who could say does not answer
+  readonly state: "" | "stopped" | "paused" | "no answer";
+  readonly why: string; // of one that is stopped
+}
+
+/** By the owners' own words; of owners that are silent by what they last told the leader. */
+function partitionRows(
+  { members }: CellView,
+  leader: NodeStatus | null,
+  answered: readonly NodeStatus[],
+): PartitionRow[] {
+  const rows = answered.flatMap(({ nodeId, topics, core }) =>
+    core.partitions.map(({ pid, fetchPosition, position, logEnd, stopped, paused }): PartitionRow => ({
+      pid,
+      topics,
+      owner: nodeId,
+      consumed: fetchPosition,
+      committed: position,
+      lag: Math.max(0, logEnd - position),
+      state: stopped !== "" ? "stopped" : paused ? "paused" : "",
+      why: stopped,
+    })),
+  );
+  const told = new Set(rows.map(({ pid }) => pid));
+  const silent = new Set(members.filter(({ status }) => status === null).map(({ nodeId }) => nodeId));
+  for (const { incarnation, progress } of leader?.core.leaderStatus?.peers ?? []) {
+    const owner = nodeIdOf(incarnation);
+    if (leader === null || !silent.has(owner)) continue;
+    for (const { pid, delivered, committed } of progress) {
+      if (told.has(pid)) continue;
+      const { topics } = leader;
+      rows.push({ pid, topics, owner, consumed: delivered, committed, lag: null, state: "no answer", why: "" });
+    }
+  }
+  return rows.sort((a, b) => a.pid - b.pid);
 }
 
 const PARTITION_HEADINGS = ["partition", "owner", "consumed", "committed", "lag", "state"];
 
-function partitionRows(answered: readonly NodeStatus[]): string[][] {
-  const rows = answered.flatMap(({ nodeId, topics, core }) =>
-    core.partitions.map(({ pid, fetchPosition, position, logEnd, stopped, paused }) => ({
-      pid,
-      cells: [
-        partitionName(topics, pid),
-        nodeId,
-        String(fetchPosition),
-        String(position),
-        String(Math.max(0, logEnd - position)),
-        stopped !== "" ? "stopped" : paused ? "paused" : "",
-      ],
-    })),
-  );
-  return rows.sort((a, b) => a.pid - b.pid).map(({ cells }) => cells);
+function partitionCells({ pid, topics, owner, consumed, committed, lag, state }: PartitionRow): string[] {
+  const name = partitionName(topics, pid);
+  return [name, owner, String(consumed), String(committed), lag === null ? "?" : String(lag), state];
 }
 
-function partitionNotes({ topics, core }: NodeStatus): string[] {
-  const stopped = core.partitions.filter((partition) => partition.stopped !== "");
-  return stopped.map((partition) => `${partitionName(topics, partition.pid)}: stopped: ${partition.stopped}`);
-}
+const SHARE_HEADINGS = ["topic", "owner", "count", "partitions", "lag", "largest", "state"];
 
-const NUMBER = /^[\d.]+( s| min| h)?$/;
-const GAP = "  ";
-/** A name is cut no further than this: what is left must still tell one node from another. */
-const NAME_WIDTH_MIN = 12;
-
-/**
- * Columns aligned, numbers to the right; short rows are filled up. Where a line would be longer than `columns`, the widest
- * texts lose their middle: names of one deployment differ at their ends.
- */
-export function table(
-  headings: readonly string[],
-  rows: readonly (readonly string[])[],
-  columns: number = Number.POSITIVE_INFINITY,
-): string {
-  const numeric = headings.map((_, column) => rows.length > 0 && rows.every((row) => NUMBER.test(row[column] ?? "0")));
-  const right = (column: number): boolean => numeric[column] === true;
-  const widths = headings.map((heading, column) =>
-    Math.max(heading.length, ...rows.map((row) => (row[column] ?? "").length)),
-  );
-  narrow(widths, right, columns);
-  const line = (cells: readonly string[]): string =>
-    widths
-      .map((width, column) => {
-        const cell = cutMiddle(cells[column] ?? "", width);
-        return right(column) ? cell.padStart(width) : cell.padEnd(width);
-      })
-      .join(GAP)
-      .trimEnd();
-  return [line(headings), ...rows.map(line)].join("\n");
-}
-
-/** Takes characters from the widest column of texts until the line fits or all are as short as they may be. */
-function narrow(widths: number[], right: (column: number) => boolean, columns: number): void {
-  let excess = widths.reduce((sum, width) => sum + width, 0) + GAP.length * (widths.length - 1) - columns;
-  for (; excess > 0; excess--) {
-    const texts = widths.map((width, column) => (right(column) ? 0 : width));
-    const widest = texts.indexOf(Math.max(...texts));
-    if ((texts[widest] ?? 0) <= NAME_WIDTH_MIN) return;
-    widths[widest] = (widths[widest] ?? 0) - 1;
+/** One line a topic and owner: how many partitions, which, and how far behind. */
+function shareTable(rows: readonly PartitionRow[]): string {
+  const shares = new Map<string, PartitionRow[]>();
+  for (const row of rows) {
+    const key = `${topicIndexOf(row.pid)} ${row.owner}`;
+    const share = shares.get(key);
+    if (share === undefined) shares.set(key, [row]);
+    else share.push(row);
   }
+  const lines = [...shares.values()].map((share) => {
+    const [first] = share;
+    const known = share.flatMap(({ lag }) => (lag === null ? [] : [lag]));
+    const unknown = known.length < share.length;
+    const count = (state: PartitionRow["state"]): string => {
+      const found = share.filter((row) => row.state === state).length;
+      return found === 0 ? "" : `${found} ${state}`;
+    };
+    return [
+      first === undefined ? "?" : (first.topics[topicIndexOf(first.pid)] ?? "?"),
+      first?.owner ?? "?",
+      String(share.length),
+      rangesText(share.map(({ pid }) => partitionOf(pid))),
+      unknown ? "?" : countText(known.reduce((sum, lag) => sum + lag, 0)),
+      unknown ? "?" : countText(Math.max(...known)),
+      [count("stopped"), count("paused"), count("no answer")].filter((text) => text !== "").join(", "),
+    ];
+  });
+  return `${table(SHARE_HEADINGS, lines, columns)}\n(--partitions lists each)`;
 }
 
-function cutMiddle(text: string, width: number): string {
-  if (text.length <= width) return text;
-  const head = Math.ceil((width - 1) / 2);
-  return `${text.slice(0, head)}…${text.slice(text.length - (width - 1 - head))}`;
+function partitionNotes(rows: readonly PartitionRow[]): string[] {
+  const stopped = rows.filter(({ state }) => state === "stopped");
+  const notes = stopped
+    .slice(0, NOTES_MAX)
+    .map(({ topics, pid, why }) => `${partitionName(topics, pid)}: stopped: ${why}`);
+  if (stopped.length > NOTES_MAX)
+    notes.push(`and ${stopped.length - NOTES_MAX} more partitions are stopped; --json has every reason`);
+  return notes;
 }

@@ -4,6 +4,7 @@ import { advertisedAddress, coreSettings, parameterSet } from "../config/node-co
 import type { NodeConfig } from "../config/option-table.ts";
 import { NodeCore } from "../core/node.ts";
 import type { CoreSettings } from "../core/settings.ts";
+import { lookUpTask } from "../core/task-look.ts";
 import type { TaskType } from "../execution/define.ts";
 import { defaultLinkSettings } from "../links/link-settings.ts";
 import type { Logger } from "../ops/log.ts";
@@ -47,6 +48,7 @@ export function assemble(
     parameters: (settings) => parameterSet(settings, config.kafkaGroupId),
     core: runCore,
     links: defaultLinkSettings,
+    health: { loopLagMs: config.loopLagAlarmMs, verdictMs: config.verdictAlarmMs, leaseMs: config.leaseMs },
     log,
   };
 }
@@ -73,17 +75,22 @@ function topicInput({ task, generation, partitions }: OpenedTopic): Parameters<t
   };
 }
 
-/** Made twice a second: no whole status for it. */
-export function waitsOf(core: NodeCore): ReturnType<RunningCore["waits"]> {
-  return { waitingFor: core.waitingFor, leader: core.leaderKnown?.incarnation ?? "" };
+/** What the runtime asks a core for; who watches its steps puts a `step` before it. */
+export function aboutCore(core: NodeCore): Omit<RunningCore, "step"> {
+  return {
+    status: (at) => core.status(at),
+    look: (query, at) => lookUpTask(core, query, at),
+    // Asked for twice a second: no whole status for it.
+    waits: () => ({ waitingFor: core.waitingFor, leader: core.leaderKnown?.incarnation ?? "" }),
+    verdicts: (at) => ({
+      verdicts: core.ctx.verdictTimes.counts,
+      oldestAskMs: core.member.state.oldestAskMs(at),
+    }),
+    isolationDeadline: () => core.member.isolationDeadline,
+  };
 }
 
 function runCore(settings: CoreSettings, random: () => number, now: number): RunningCore {
   const core = new NodeCore(settings, random, now);
-  return {
-    step: (event, at, more) => core.step(event, at, more),
-    status: (at) => core.status(at),
-    waits: () => waitsOf(core),
-    isolationDeadline: () => core.member.isolationDeadline,
-  };
+  return { ...aboutCore(core), step: (event, at, more) => core.step(event, at, more) };
 }

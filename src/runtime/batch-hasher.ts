@@ -52,9 +52,7 @@ export class BatchHasher {
       offsets[index] = record.offset;
       const id = topic.taskId(record);
       if (id === null) {
-        // All 53 bits, so that every offset has bytes of its own.
-        this.#offsetView.setUint32(0, Math.floor(record.offset / 2 ** 32));
-        this.#offsetView.setUint32(4, record.offset >>> 0);
+        this.#writeOffset(record.offset);
         keyHash.hashBytesInto(this.#offset, hashes, index);
         continue;
       }
@@ -65,6 +63,27 @@ export class BatchHasher {
       this.#payload.hashBytesInto(record.value ?? NO_BYTES, payloads, index);
     }
     return { offsets, hashes, ids, payloads };
+  }
+
+  /** The pair of a task id, as `hash` gives it to a record that names itself. */
+  taskIdPair(id: string): readonly [number, number] {
+    const pair = new Uint32Array(2);
+    this.#taskId.hashInto(id, pair, 0);
+    return [pair[0]!, pair[1]!];
+  }
+
+  /** The pair of a record that its position names. */
+  deliveryKeyPair(topicIndex: number, partition: number, offset: number): readonly [number, number] {
+    const pair = new Uint32Array(2);
+    this.#writeOffset(offset);
+    this.#keyHash(topicIndex, partition).hashBytesInto(this.#offset, pair, 0);
+    return [pair[0]!, pair[1]!];
+  }
+
+  /** All 53 bits, so that every offset has bytes of its own. */
+  #writeOffset(offset: number): void {
+    this.#offsetView.setUint32(0, Math.floor(offset / 2 ** 32));
+    this.#offsetView.setUint32(4, offset >>> 0);
   }
 
   #keyHash(topicIndex: number, partition: number): KeyHash {

@@ -2,8 +2,10 @@
 import type { Coordinator, ProcessIdentity, TopicRecord } from "../coordinator/coordinator.ts";
 import type { CoreSettings } from "../core/settings.ts";
 import type { CoreStatus } from "../core/status.ts";
+import type { TaskQuery, TaskView } from "../core/task-view.ts";
 import type { TaskType } from "../execution/define.ts";
 import type { LinkSettings } from "../links/link-settings.ts";
+import type { HealthLimits, HealthLook } from "../ops/health.ts";
 import type { ConsumerOptions, TaskLog } from "../task-log/task-log.ts";
 import type { HelloParameter } from "../wire/hello.ts";
 import type { DrivenCore } from "./driver.ts";
@@ -27,8 +29,12 @@ export interface OpenedTopic {
 /** The core as the runtime needs it. */
 export interface RunningCore extends DrivenCore {
   status(now: number): CoreStatus;
+  /** What this node knows of one task; walks its tables, so it is for people and not for every turn. */
+  look(query: TaskQuery, now: number): TaskView;
   /** The two fields of a status by which a node says what it waits for. */
   waits(): Pick<CoreStatus, "waitingFor" | "leader">;
+  /** For the alarm about slow verdicts; asked for twice a second. */
+  verdicts(now: number): HealthLook;
   /** When handlers that still run must be aborted, on the clock of `step` (R12): the last lease's end plus the grace. */
   isolationDeadline(): number;
 }
@@ -72,6 +78,7 @@ export interface RuntimeOptions {
   readonly parameters: (settings: CoreSettings) => readonly HelloParameter[];
   readonly core: (settings: CoreSettings, random: () => number, now: number) => RunningCore;
   readonly links: LinkSettings;
+  readonly health: HealthLimits;
   readonly log: RuntimeLog;
   /** Aborted: a node that is still starting gives up. A node that runs is drained by `stop`. */
   readonly signal?: AbortSignal;

@@ -14,8 +14,6 @@ export interface PeersOptions {
   /** `host:port` of a registered member; null when it is not registered (any more). */
   readonly addressOf: (incarnation: Incarnation) => string | null;
   readonly log: RuntimeLog;
-  /** Sees what goes to and comes from other nodes, for metrics. */
-  readonly onTraffic?: (direction: "out" | "in", message: PeerMessage) => void;
 }
 
 type Send = Extract<CoreEffect, { type: "send" }>;
@@ -47,7 +45,6 @@ export class Peers implements EndpointHandlers {
   }
 
   send(effect: Send): void {
-    this.#options.onTraffic?.("out", effect.message);
     this.#links.get(effect.connection)?.send(bootIdOf(effect.to), effect.message);
   }
 
@@ -64,7 +61,6 @@ export class Peers implements EndpointHandlers {
   }
 
   onMessage(link: Link, receiverBootId: string, message: PeerMessage): void {
-    this.#options.onTraffic?.("in", message);
     const to = incarnationOf(this.#options.nodeId, receiverBootId);
     this.#options.post({ type: "message", connection: link.number, to, message });
   }

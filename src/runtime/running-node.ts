@@ -11,10 +11,13 @@
  */
 import type { CoreEffect } from "../core/effects.ts";
 import type { CoreEvent } from "../core/events.ts";
-import { incarnationOf, type Incarnation } from "../core/identity.ts";
+import { incarnationOf, nodeIdOf, type Incarnation } from "../core/identity.ts";
 import type { CoreStatus } from "../core/status.ts";
 import { describeError, toError } from "../errors.ts";
+import { Health, type HealthNews } from "../ops/health.ts";
+import { LoopLag } from "../ops/loop-lag.ts";
 import { partitionName, type NodeStatus } from "../ops/node-status.ts";
+import { nodeTaskAnswer, type NodeTaskAnswer } from "../ops/task.ts";
 import { ClockWatch } from "./clock.ts";
 import { Driver } from "./driver.ts";
 import { carryOut, type Shell } from "./effects.ts";
@@ -23,6 +26,7 @@ import type { RunningCore, RuntimeLog, RuntimeOptions } from "./options.ts";
 import { PartitionNames } from "./partition-names.ts";
 import type { Peers } from "./peers.ts";
 import { openParts, type NodeParts } from "./start-up.ts";
+import { taskQuery, withRunning } from "./task-query.ts";
 import { WaitNotice } from "./wait-notice.ts";
 
 /** How a node ended. */
@@ -45,7 +49,7 @@ export async function startRuntime(options: RuntimeOptions): Promise<RunningNode
 }
 
 /** A status is plain data made anew: not to be asked for in every turn. */
-const WAIT_LOOK_MS = 500;
+const LOOK_MS = 500;
 
 export class RunningNode implements AsyncDisposable {
   readonly incarnation: Incarnation;
@@ -65,12 +69,14 @@ export class RunningNode implements AsyncDisposable {
   /** The last warning of a start that is still under way. */
   #startingOn = "";
   readonly #waits = new WaitNotice();
-  #waitsAt = 0; // when to look next at what this node waits for
+  readonly #health: Health;
+  #looksAt = 0; // when to look next at what a person should be told
 
   /** Use `startRuntime`. */
   constructor(options: RuntimeOptions) {
     this.#options = { ...options, log: (level, message, fields) => this.#log(level, message, fields) };
     this.#write = options.log;
+    this.#health = new Health(options.health);
     this.incarnation = incarnationOf(options.nodeId, options.self.bootId);
     this.#names = new PartitionNames(options.tasks.map((task) => task.topic));
   }
@@ -107,7 +113,17 @@ export class RunningNode implements AsyncDisposable {
       topics: this.#names.topics,
       core: { ...core, waitingFor: waitText(core, this.#parts.peers) },
       edges: this.#parts.edges(),
+      alarms: this.#health.alarms(),
     };
+  }
+
+  /** What this node knows of a task, named by its id or as `topic:partition:offset`; null while the node is starting. */
+  task(id: string): NodeTaskAnswer | null {
+    const status = this.status();
+    if (status === null || this.#core === null || this.#parts === null) return null;
+    const { hasher, runner } = this.#parts;
+    const view = this.#core.look(taskQuery(id, hasher, this.#names), performance.now());
+    return nodeTaskAnswer(id, status, withRunning(view, runner), new Date());
   }
 
   /** Drains: finishes what runs, commits, leaves the group, closes everything. Idempotent. */
@@ -126,6 +142,7 @@ export class RunningNode implements AsyncDisposable {
   /** Called once, by `startRuntime`. */
   async start(): Promise<void> {
     await using stack = new AsyncDisposableStack();
+    const lag = stack.use(new LoopLag((lagMs) => this.#tellHealth(this.#health.lagged(lagMs, performance.now()))));
     const parts = await openParts(
       this.#options,
       {
@@ -133,6 +150,8 @@ export class RunningNode implements AsyncDisposable {
         post: (event) => this.#post(event),
         fail: (error) => this.#fail(error),
         status: () => this.status(),
+        task: (id) => this.task(id),
+        vitals: { health: this.#health, takeLagMaxMs: () => lag.takeMaxMs() },
         startingOn: () => this.#startingOn,
         unhealthy: () => (this.#error === null ? "" : describeError(this.#error)),
       },
@@ -164,7 +183,7 @@ export class RunningNode implements AsyncDisposable {
         // Takes an answer that came, which then becomes an event.
         watchdog.healthyUntil();
         deaths.tick(now);
-        this.#tellWait(now);
+        this.#lookAround(now);
       },
     });
     stack.defer(() => driver.stop());
@@ -184,12 +203,24 @@ export class RunningNode implements AsyncDisposable {
     this.#write(level, message, fields);
   }
 
-  #tellWait(now: number): void {
-    if (now < this.#waitsAt) return;
-    this.#waitsAt = now + WAIT_LOOK_MS;
-    if (this.#core === null || this.#parts === null) return;
-    const text = this.#waits.look(waitText(this.#core.waits(), this.#parts.peers), now);
+  /** What a person should be told: what this node waits for, and what is wrong with it. */
+  #lookAround(now: number): void {
+    if (now < this.#looksAt) return;
+    this.#looksAt = now + LOOK_MS;
+    const core = this.#core;
+    if (core === null || this.#parts === null) return;
+    for (const news of this.#health.look(core.verdicts(now), now, () => slowestMember(core.status(now)))) {
+      this.#tellHealth(news);
+    }
+    const text = this.#waits.look(waitText(core.waits(), this.#parts.peers), now);
     if (text !== "") this.#log("info", text, {});
+  }
+
+  #tellHealth(news: HealthNews | null): void {
+    if (news === null) return;
+    const { log } = this.#options;
+    if (news.raised) log("error", news.message, { alarm: news.alarm });
+    else log("info", news.message, { alarm: news.alarm, over: true });
   }
 
   #note(effect: Extract<CoreEffect, { type: "role" | "alarm" | "log" }>): void {
@@ -220,6 +251,14 @@ export class RunningNode implements AsyncDisposable {
     }
     this.#ended.resolve({ clean: clean && this.#error === null, reason, error: this.#error });
   }
+}
+
+/** Who is furthest behind, when this node leads; "" when nobody is, or when another node leads. */
+function slowestMember({ leaderStatus }: CoreStatus): string {
+  const peers = leaderStatus?.peers.filter(({ standing, lag }) => standing === "member" && lag > 0) ?? [];
+  const [slowest] = peers.toSorted((a, b) => b.lag - a.lag);
+  if (slowest === undefined) return "";
+  return `${nodeIdOf(slowest.incarnation)}, which is ${slowest.lag} ${slowest.lag === 1 ? "change" : "changes"} behind`;
 }
 
 /** "waiting for a link to the leader a: no link to a: …": with the reason, where the links know one. */

@@ -6,7 +6,6 @@ import { loadKeyHash } from "../../native-ish/key-hash.ts";
 import type { MemberInfo } from "../coordinator/coordinator.ts";
 import type { CoreEvent } from "../core/events.ts";
 import { incarnationOf } from "../core/identity.ts";
-import type { PeerMessage } from "../core/messages.ts";
 import type { CoreSettings } from "../core/settings.ts";
 import { VouchError } from "../errors.ts";
 import type { Runner } from "../execution/runner.ts";
@@ -14,8 +13,9 @@ import { startWatchdog, type Watchdog } from "../execution/watchdog.ts";
 import { formatAddress, parseAddress } from "../links/address.ts";
 import { PeerEndpoint } from "../links/endpoint.ts";
 import { openHttp } from "../ops/http.ts";
-import { NodeMetrics } from "../ops/metrics.ts";
+import { NodeMetrics, type Vitals } from "../ops/metrics.ts";
 import type { NodeStatus } from "../ops/node-status.ts";
+import type { NodeTaskAnswer } from "../ops/task.ts";
 import { CODEC_NAME } from "../wire/codec.ts";
 import { PROTOCOL_VERSION } from "../wire/limits.ts";
 import { BatchHasher, KEY_FORMAT } from "./batch-hasher.ts";
@@ -36,6 +36,10 @@ export interface NodeHooks {
   /** Something that the node cannot do without is gone for good. */
   readonly fail: (error: Error) => void;
   readonly status: () => NodeStatus | null;
+  /** What this node knows of a task; null while it is starting. */
+  readonly task: (id: string) => NodeTaskAnswer | null;
+  /** What is measured of this process, for the metrics. */
+  readonly vitals: Vitals;
   /** What a start that is under way waits for, "" when nothing is known. */
   readonly startingOn: () => string;
   /** Why the process should be restarted, "" when it should not. */
@@ -51,6 +55,7 @@ export interface NodeParts {
   readonly coordination: Coordination;
   readonly consumption: Consumption;
   readonly runner: Runner;
+  readonly hasher: BatchHasher;
   readonly deaths: DeathProof;
   /** Counters of what the core does not see, by name. */
   readonly edges: () => Readonly<Record<string, number>>;
@@ -76,13 +81,12 @@ export async function openParts(
       onFailure: hooks.fail,
     }),
   );
-  const { httpAddress, metrics } = serveHttp(options, hooks, stack);
+  const httpAddress = serveHttp(options, hooks, stack);
   const peers = new Peers({
     nodeId: options.nodeId,
     post: hooks.post,
     addressOf: (incarnation) => coordination.addressOf(incarnation),
     log,
-    ...(metrics === null ? {} : { onTraffic: (direction, message) => observe(metrics, direction, message) }),
   });
   const endpoint = openEndpoint(options, peers, stack);
   const self = memberInfo(options, formatAddress(options.advertise(parseAddress(endpoint.address))), httpAddress);
@@ -112,6 +116,7 @@ export async function openParts(
     coordination,
     consumption,
     runner,
+    hasher,
     deaths,
     edges: () => ({ ...endpoint.counters, staleBatches: consumption.staleBatches, timedOut: runner.counters.timedOut }),
     acceptPeers: () => identify(endpoint, options, settings),
@@ -155,25 +160,21 @@ function createWork(
 }
 
 /** Metrics are measured only where somebody can read them. */
-function serveHttp(
-  options: RuntimeOptions,
-  hooks: NodeHooks,
-  stack: AsyncDisposableStack,
-): { readonly httpAddress: string; readonly metrics: NodeMetrics | null } {
+function serveHttp(options: RuntimeOptions, hooks: NodeHooks, stack: AsyncDisposableStack): string {
   const { httpListen } = options;
-  if (httpListen === null) return { httpAddress: "", metrics: null };
-  const metrics = new NodeMetrics();
-  stack.defer(() => metrics.close());
+  if (httpListen === null) return "";
+  const metrics = new NodeMetrics(hooks.vitals);
   const http = stack.use(
     openHttp({
       listen: httpListen,
       status: hooks.status,
+      task: hooks.task,
       startingOn: hooks.startingOn,
       metrics,
       dead: hooks.unhealthy,
     }),
   );
-  return { httpAddress: formatAddress(options.advertise({ host: httpListen.host, port: http.port })), metrics };
+  return formatAddress(options.advertise({ host: httpListen.host, port: http.port }));
 }
 
 function openEndpoint(options: RuntimeOptions, peers: Peers, stack: AsyncDisposableStack): PeerEndpoint {
@@ -246,14 +247,4 @@ function identify(endpoint: PeerEndpoint, { cell, parameters }: RuntimeOptions, 
       { name: "key format", value: KEY_FORMAT },
     ],
   });
-}
-
-function observe({ verdictLatency }: NodeMetrics, direction: "out" | "in", message: PeerMessage): void {
-  const now = performance.now();
-  if (direction === "out" && message.kind === "report") {
-    verdictLatency.asked(message.claims, now);
-    verdictLatency.asked(message.doubts, now);
-  } else if (direction === "in" && message.kind === "verdicts") {
-    verdictLatency.answered(message.batches, now);
-  }
 }

@@ -4,7 +4,7 @@ import { type HttpServer, openHttp } from "../../src/ops/http.ts";
 import { NodeMetrics } from "../../src/ops/metrics.ts";
 import { type NodeStatus, readiness } from "../../src/ops/node-status.ts";
 import { partitionId } from "../../src/core/identity.ts";
-import { coreStatus, nodeStatus } from "./node-fixture.ts";
+import { coreStatus, nodeStatus, vitals } from "./node-fixture.ts";
 
 const opened: { close(): unknown }[] = [];
 afterEach(async () => {
@@ -12,9 +12,9 @@ afterEach(async () => {
 });
 
 function serve(status: () => NodeStatus | null, dead = ""): HttpServer {
-  const metrics = new NodeMetrics();
+  const metrics = new NodeMetrics(vitals());
   const server = openHttp({ listen: { host: "127.0.0.1", port: 0 }, status, metrics, dead: () => dead });
-  opened.push(server, metrics);
+  opened.push(server);
   return server;
 }
 
@@ -61,8 +61,7 @@ describe("the HTTP port", () => {
 
   test("an address in use is an error that names it", () => {
     const port = serve(() => null).port;
-    const metrics = new NodeMetrics();
-    opened.push(metrics);
+    const metrics = new NodeMetrics(vitals());
     const again = (): HttpServer => openHttp({ listen: { host: "127.0.0.1", port }, status: () => null, metrics });
     expect(again).toThrow(VouchError);
     expect(again).toThrow(String(port));

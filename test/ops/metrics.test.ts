@@ -1,17 +1,9 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { NodeMetrics } from "../../src/ops/metrics.ts";
-import { VerdictLatency } from "../../src/ops/verdict-latency.ts";
-import { coreStatus, nodeStatus } from "./node-fixture.ts";
-
-const opened: NodeMetrics[] = [];
-afterEach(() => {
-  for (const metrics of opened.splice(0)) metrics.close();
-});
+import { coreStatus, nodeStatus, vitals } from "./node-fixture.ts";
 
 function metrics(): NodeMetrics {
-  const created = new NodeMetrics();
-  opened.push(created);
-  return created;
+  return new NodeMetrics(vitals());
 }
 
 /** Sample lines by name and labels. */
@@ -89,21 +81,29 @@ describe("metrics", () => {
     expect(samples(await second.scrape(null)).has("vouch_epoch")).toBe(false);
   });
 
-  test("verdict latency is observed from question to answer, once a batch", async () => {
-    const registry = metrics();
-    registry.verdictLatency.asked([{ number: 1 }, { number: 2 }], 1_000);
-    registry.verdictLatency.answered([{ number: 1 }], 1_004);
-    registry.verdictLatency.answered([{ number: 1 }, { number: 9 }], 5_000);
-    const found = samples(await registry.scrape(null));
-    expect(found.get("vouch_verdict_seconds_count")).toBe(1);
-    expect(found.get("vouch_verdict_seconds_sum")).toBeCloseTo(0.004, 6);
+  test("verdict times are a histogram, with the batches below each bound", async () => {
+    const text = await metrics().scrape(nodeStatus());
+    const found = samples(text);
+    expect(found.get('vouch_verdict_seconds_bucket{le="0.001"}')).toBe(0);
+    expect(found.get('vouch_verdict_seconds_bucket{le="0.0025"}')).toBe(3);
+    expect(found.get('vouch_verdict_seconds_bucket{le="0.01"}')).toBe(5);
+    expect(found.get('vouch_verdict_seconds_bucket{le="30"}')).toBe(5);
+    expect(found.get('vouch_verdict_seconds_bucket{le="+Inf"}')).toBe(6);
+    expect(found.get("vouch_verdict_seconds_count")).toBe(6);
+    expect(found.get("vouch_verdict_seconds_sum")).toBeCloseTo(40.02, 6);
+    expect(text).toContain("# TYPE vouch_verdict_seconds histogram");
   });
-});
 
-test("questions that are never answered are forgotten, oldest first, so that they stay bounded", () => {
-  const seen: number[] = [];
-  const latency = new VerdictLatency((seconds) => seen.push(seconds));
-  for (let number = 0; number < 5_000; number++) latency.asked([{ number }], 0);
-  latency.answered([{ number: 0 }, { number: 4_999 }], 1_000);
-  expect(seen).toEqual([1]);
+  test("C19: the longest standstill since the last scrape, and the alarms", async () => {
+    const lags = [1_500, 0];
+    const alive = vitals(() => lags.shift()!);
+    const registry = new NodeMetrics(alive);
+    alive.health.lagged(1_500, 1_000);
+    const first = samples(await registry.scrape(null));
+    expect(first.get("vouch_event_loop_delay_max_seconds")).toBe(1.5);
+    expect(first.get("vouch_event_loop_stalls_total")).toBe(1);
+    expect(first.get('vouch_alarm{alarm="event-loop"}')).toBe(1);
+    expect(first.get('vouch_alarm{alarm="verdicts"}')).toBe(0);
+    expect(samples(await registry.scrape(null)).get("vouch_event_loop_delay_max_seconds")).toBe(0);
+  });
 });

@@ -1,7 +1,14 @@
 /** A node's status with every value set, for tests of what is made of it. */
 import { partitionId } from "../../src/core/identity.ts";
 import type { CoreStatus } from "../../src/core/status.ts";
+import { Health } from "../../src/ops/health.ts";
+import type { Vitals } from "../../src/ops/metrics.ts";
 import type { NodeStatus } from "../../src/ops/node-status.ts";
+
+/** Of a process in which nothing is wrong. */
+export function vitals(takeLagMaxMs: () => number = () => 0): Vitals {
+  return { health: new Health({ loopLagMs: 1_000, verdictMs: 1_000, leaseMs: 3_000 }), takeLagMaxMs };
+}
 
 export function coreStatus(changes: Partial<CoreStatus> = {}): CoreStatus {
   return {
@@ -18,6 +25,8 @@ export function coreStatus(changes: Partial<CoreStatus> = {}): CoreStatus {
     oldestDoubtMs: 1_500,
     oldestUnfinishedMs: 2_500,
     waitingFor: "",
+    verdicts: { counts: [0, 0, 3, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1], sumMs: 40_020 },
+    oldestAskMs: 4,
     filterFill: 0.25,
     filterFalsePositiveRate: 0.0004,
     partitions: [

@@ -84,12 +84,12 @@ test("the cell as text: summary, nodes, partitions in order, and what needs atte
     ],
   });
   const lines = text.split("\n");
-  expect(lines[0]).toBe("cell default   leader n1   epoch 7   in-sync n1 n2");
+  expect(lines[0]).toBe("cell default   leader n1   epoch 7   in-sync n1 n2   2 of 3 nodes answered");
   expect(text.indexOf("payments/1  n2")).toBeGreaterThan(0);
   expect(text.indexOf("payments/1  n2")).toBeLessThan(text.indexOf("payments/2  n1"));
   expect(text).toContain("payments/1: stopped: truncated");
   expect(text).toContain("n2: the log");
-  expect(text).toContain("n3: connection refused");
+  expect(text).toContain("n3: no answer: connection refused");
   expect(lines.find((line) => line.startsWith("n3"))).toContain("no answer");
 });
 

@@ -7,7 +7,7 @@ import { incarnationOf } from "../../src/core/identity.ts";
 import { NodeCore } from "../../src/core/node.ts";
 import { describeError } from "../../src/errors.ts";
 import type { TaskType } from "../../src/execution/define.ts";
-import { assemble, waitsOf } from "../../src/runtime/assemble.ts";
+import { aboutCore, assemble } from "../../src/runtime/assemble.ts";
 import type { ProcessState } from "../../src/runtime/process-identity.ts";
 import { startRuntime, type RunningNode } from "../../src/runtime/running-node.ts";
 import type { TaskLog } from "../../src/task-log/task-log.ts";
@@ -107,9 +107,7 @@ export class NodeInProcess implements SimulatedNode {
         // Killed in this very step: nothing that it wanted happens any more.
         return this.#isDead() ? [] : effects;
       },
-      status: (now) => core.status(now),
-      waits: () => waitsOf(core),
-      isolationDeadline: () => core.member.isolationDeadline,
+      ...aboutCore(core),
     };
   }
 }

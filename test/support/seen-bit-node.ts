@@ -7,7 +7,7 @@ import { loadKeyHash } from "../../native-ish/key-hash.ts";
 import { loadNodeConfig } from "../../src/config/node-config.ts";
 import { NodeCore } from "../../src/core/node.ts";
 import { resolveTasks } from "../../src/execution/resolve.ts";
-import { waitsOf } from "../../src/runtime/assemble.ts";
+import { aboutCore } from "../../src/runtime/assemble.ts";
 import { BatchHasher } from "../../src/runtime/batch-hasher.ts";
 import { runtimeOptions } from "../../src/runtime/node.ts";
 import { startRuntime } from "../../src/runtime/running-node.ts";
@@ -33,9 +33,7 @@ async function main(seenId: string): Promise<void> {
       core = made;
       return {
         step: (event, at) => made.step(event, at),
-        status: (at) => made.status(at),
-        waits: () => waitsOf(made),
-        isolationDeadline: () => made.member.isolationDeadline,
+        ...aboutCore(made),
       };
     },
   });

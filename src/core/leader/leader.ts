@@ -7,10 +7,11 @@
  */
 import type { Context } from "../context.ts";
 import type { CoreEvent, InSyncState, WatermarksState } from "../events.ts";
-import type { Incarnation } from "../identity.ts";
+import type { Incarnation, PartitionId } from "../identity.ts";
 import type { AttachMessage, PeerMessage, RefusedMessage, ReportMessage, StateChunkMessage } from "../messages.ts";
 import type { Replica } from "../replica.ts";
 import type { LeaderStatus } from "../status.ts";
+import type { LeaderView } from "../task-view.ts";
 import { isFinalPhase } from "../table.ts";
 import { Activation, sendState } from "./activation.ts";
 import { changeInSync, resolveUnknown, setWritten } from "./in-sync.ts";
@@ -25,6 +26,7 @@ import {
 import { Questions, stampHere } from "./questions.ts";
 import { release } from "./release.ts";
 import { settleClaims, settleDoubts } from "./settle.ts";
+import { lookAsLeader } from "./look.ts";
 import { LeaderState, SELF, type Peer } from "./state.ts";
 import { inheritSuspects } from "./suspects.ts";
 
@@ -477,6 +479,11 @@ export class Leader {
     for (const peer of this.state.peers.values())
       if (peer.connection !== SELF && !peer.draining && peer.standing === "synced") return true;
     return false;
+  }
+
+  /** For `task <id>`; null while this leader does not vote yet. */
+  look(pid: PartitionId, offset: number, now: number): LeaderView | null {
+    return this.state.active ? lookAsLeader(this.state, this.#questions, pid, offset, now) : null;
   }
 
   status(): LeaderStatus {

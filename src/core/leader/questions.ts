@@ -4,7 +4,7 @@
  * that wait for the entry are then nudged.
  */
 import type { Incarnation, PartitionId } from "../identity.ts";
-import { Phase, type AnswerItem, type QuestionItem } from "../messages.ts";
+import { Phase, type AnswerItem, type Attestation, type QuestionItem } from "../messages.ts";
 import { isFinalPhase, type PartitionTable } from "../table.ts";
 import { isProvenDead, quarantineEnd } from "./gone.ts";
 import type { LeaderState, Peer } from "./state.ts";
@@ -26,10 +26,17 @@ export interface KnownId {
   readonly payloadLo: number;
 }
 
+interface Asked {
+  until: number;
+  readonly holder: Incarnation;
+  readonly revoke: boolean;
+  said: Attestation | ""; // for people who ask about the task
+}
+
 export class Questions {
   readonly #outgoing = new Map<Incarnation, QuestionItem[]>();
   /** What was asked, by entry: until then its holder is not asked the same again, unless an answer changes something. */
-  readonly #asked = new Map<string, { until: number; readonly holder: Incarnation; readonly revoke: boolean }>();
+  readonly #asked = new Map<string, Asked>();
   /** So many make it worth looking for those whose time is over. */
   #tidyAt = TIDY_MIN;
   readonly #ids = new Map<string, KnownId>();
@@ -53,7 +60,8 @@ export class Questions {
     const known = this.#asked.get(key);
     if (known !== undefined && known.holder === holder && (known.revoke || !item.revoke) && now < known.until) return;
     if (this.#asked.size >= this.#tidyAt) this.#tidy(now);
-    this.#asked.set(key, { until: now + ASK_AGAIN_MS, holder, revoke: item.revoke });
+    const said = known !== undefined && known.holder === holder ? known.said : "";
+    this.#asked.set(key, { until: now + ASK_AGAIN_MS, holder, revoke: item.revoke, said });
     const items = this.#outgoing.get(holder);
     if (items === undefined) this.#outgoing.set(holder, [item]);
     else items.push(item);
@@ -79,11 +87,18 @@ export class Questions {
     for (const item of items) {
       const key = `${item.pid}:${item.offset}`;
       const known = this.#asked.get(key);
-      if (known?.holder === peer.incarnation && changesNothing(item)) known.until = now + PAUSE_MS;
-      else this.#asked.delete(key);
+      if (known?.holder === peer.incarnation && changesNothing(item)) {
+        known.until = now + PAUSE_MS;
+        known.said = item.status;
+      } else this.#asked.delete(key);
       if (item.idKnown && this.#remember(leader, item)) leader.wake(key);
       this.#apply(leader, peer, item, now);
     }
+  }
+
+  /** What the holder said of an entry when it was asked last, as long as that changed nothing. */
+  lastWord(pid: PartitionId, offset: number): Attestation | "" {
+    return this.#asked.get(`${pid}:${offset}`)?.said ?? "";
   }
 
   #tidy(now: number): void {

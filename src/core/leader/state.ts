@@ -331,8 +331,10 @@ export class LeaderState {
       this.replica.appliedEpoch = this.epoch;
       this.replica.appliedSeq = this.seq;
       this.log.push(delta);
-      if (this.log.length > this.ctx.settings.deltaLogMax)
+      if (this.log.length > this.ctx.settings.deltaLogMax) {
         this.log.splice(0, this.log.length - this.ctx.settings.deltaLogMax);
+        this.ctx.limit("deltaLogMax");
+      }
       for (const peer of this.peers.values()) {
         if (peer.connection === SELF) {
           peer.applied = this.seq;

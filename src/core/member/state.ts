@@ -78,6 +78,12 @@ export class MemberState {
     return first === 0 ? windows : [...windows.slice(first), ...windows.slice(0, first)];
   }
 
+  /** How long the oldest question waits for its verdicts; 0 when none is under way. */
+  oldestAskMs(now: number): number {
+    for (const { askedAt } of this.claims.values()) return now - askedAt; // in the order of their questions
+    return 0;
+  }
+
   /** The node's half of the start check (R9); ownership is checked a task at a time. */
   mayStart(now: number): boolean {
     return this.admitted && !this.barrier && !this.draining && this.lease.valid(now) && now < this.watchdogUntil;
