@@ -88,10 +88,24 @@ test("every metric and every header that the documents name is in the sources", 
   const metrics = new Set([...all.matchAll(/\bvouch_[a-z_]+\b/g)].map(([name]) => name));
   expect(metrics.size).toBeGreaterThan(8);
   expect([...metrics].filter((name) => !sources.includes(`"${name}"`))).toEqual([]);
-  const headers = new Set([...all.matchAll(/`(vouch-(?:reason|attempts|origin|error))`/g)].map((match) => match[1]!));
+  const headers = new Set(
+    [...all.matchAll(/`(vouch-(?:reason|attempts|origin|error|payload-hash|conflict-[a-z-]+))`/g)].map(
+      (match) => match[1]!,
+    ),
+  );
   expect([...headers].filter((name) => !sources.includes(`"${name}"`))).toEqual([]);
   const values = [...all.matchAll(/vouch_[a-z_]+\{[a-z]+="([\w-]+)"\}/g)].map((match) => match[1]!);
   expect(values.filter((value) => !new RegExp(`["\\s]${value}[":\\s+(]`).test(sources))).toEqual([]);
+});
+
+test("every alarm that a node can give is explained in docs/operating.md", async () => {
+  const sources = await sourceText();
+  const [, union] = /export type AlarmCode =([\s\S]*?);/.exec(sources)!;
+  const codes = [...union!.matchAll(/"([\w-]+)"/g)].map((match) => match[1]!);
+  const given = codes.filter((code) => sources.split(`"${code}"`).length > 2);
+  expect(given.length).toBeGreaterThanOrEqual(8);
+  const text = documents.get("docs/operating.md")!;
+  expect(given.filter((code) => !text.includes(`\`${code}\``))).toEqual([]);
 });
 
 test("the reasons for parked and dead tasks that docs/operating.md explains are all that there are", async () => {

@@ -55,6 +55,14 @@ const provokers: Readonly<Record<string, () => readonly Cell[] | Promise<string>
     cell.advance(3_000);
     return [cell];
   },
+  unreadable() {
+    const cell = stage();
+    for (let times = 0; times < 2; times++) {
+      cell.tell("owner", { type: "partition-problem", pid: 0, problem: "unreadable" });
+      cell.advance(1_000);
+    }
+    return [cell];
+  },
   commitRefused() {
     const cell = stage();
     cell.commitOutcome = (node) => (node === "owner" && cell.runs.length > 0 ? "fatal" : "committed");
