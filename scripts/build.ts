@@ -43,7 +43,10 @@ function hashFile(): string {
   return join(dirname(fileURLToPath(import.meta.resolve("xxhash-wasm"))), "..", "workerd", "xxhash.wasm");
 }
 
+/** The environment's COMMIT wins: an image is built without git's folder. */
 function commitOfSources(): string {
+  const given = process.env["COMMIT"];
+  if (given !== undefined && given !== "") return given;
   const git = (...argv: string[]): string => {
     try {
       const { exitCode, stdout } = Bun.spawnSync(["git", "-C", ROOT, ...argv], { stderr: "ignore" });
