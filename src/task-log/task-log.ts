@@ -73,7 +73,9 @@ export type CommitOutcome =
 
 /**
  * out-of-range: the position was deleted by age. truncated: the log was cut, what was read at some offsets is no longer what
- * stands there. replaced: another topic has this name now. missing-topic: it does not exist (partition -1: all of it). unreadable: a format or compression that is not supported.
+ * stands there. replaced: another topic has this name now. missing-topic: it does not exist (partition -1: all of it).
+ * unreadable: what stands there is damaged, or of a format or compression that is not supported; all before it was handed
+ * over.
  */
 export type PartitionProblem = "out-of-range" | "truncated" | "replaced" | "missing-topic" | "unreadable";
 
