@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { VouchError } from "../../src/errors.ts";
 import { SetAsideWriter } from "../../src/execution/set-aside.ts";
+import { Health } from "../../src/ops/health.ts";
 import { Cell } from "../support/cell.ts";
 import { falsePositive, rewritesCommit, stage } from "../scenarios/stage.ts";
 import { Message, messagesOf, PROVOKED, quotedMessages, ROOT, says } from "./messages.ts";
@@ -26,6 +27,8 @@ test("what is quoted is found in a log line, whatever stands for the dots, and n
   expect(says(line, 'a "c" of … is')).toBe(false);
   expect(says("one\ntwo", "one … two")).toBe(false);
 });
+
+const HEALTH_LIMITS = { loopLagMs: 1_000, verdictMs: 1_000, leaseMs: 3_000 };
 
 const provokers: Readonly<Record<string, () => readonly Cell[] | Promise<string>>> = {
   takeover() {
@@ -89,6 +92,9 @@ const provokers: Readonly<Record<string, () => readonly Cell[] | Promise<string>
     cell.drain();
     return [cell];
   },
+  loopLag: async () => new Health(HEALTH_LIMITS).lagged(2_000, 0)!.message,
+  slowVerdicts: async () =>
+    new Health(HEALTH_LIMITS).look({ verdicts: [], oldestAskMs: 9_000 }, 0, () => "n2")[0]!.message,
   async cannotSetAside() {
     const lines: string[] = [];
     const done = Promise.withResolvers<void>();

@@ -48,6 +48,8 @@ export const Message = {
   offsetsLost: "…: the group's committed offset is gone; …",
   filterAnew: "the Bloom filter begins anew: task ids executed before this start are outside the window, …",
   unexpectedSeen: "…: a member's filter knew offset …, the leader's did not",
+  loopLag: "the event loop stood still for … (alarm at …): …",
+  slowVerdicts: "… (alarm at …): each waits for the leader and for the slowest member of the in-sync set…",
   dedupEpoch: "dedup-epoch: topic payments is at dedup epoch 1 in this cell, expected at least that, got 0",
   cannotSetAside: "could not write to …; it will be tried again",
 } as const;
@@ -81,6 +83,8 @@ export const PROVOKED: Readonly<Record<keyof typeof Message, Stage>> = {
   offsetsLost: "cell",
   filterAnew: "cell",
   unexpectedSeen: "cell",
+  loopLag: "cell",
+  slowVerdicts: "cell",
   dedupEpoch: "processes",
   cannotSetAside: "cell",
 };
