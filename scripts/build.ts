@@ -2,7 +2,8 @@
  * `bun run build [FILE]`: the executable, dist/vouch by default. One file with Bun, all packages and the library in it;
  * it needs libc and the kernel's /proc, and nothing else.
  */
-import { dirname, join } from "node:path";
+import { mkdirSync, renameSync, rmSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import packageJson from "../package.json" with { type: "json" };
 
@@ -16,6 +17,9 @@ export interface Built {
 /** @throws AggregateError of Bun when the sources cannot be bundled. `entry`: what runs; tests give their own. */
 export async function buildExecutable(outfile: string, entry: string = join(ROOT, "node.ts")): Promise<Built> {
   const commit = commitOfSources();
+  const folder = `${outfile}.build`;
+  const built = join(folder, basename(outfile));
+  mkdirSync(folder, { recursive: true });
   await Bun.build({
     // The watchdog's thread and the hash are loaded by file name, so they are entry points of their own. All lie side by
     // side in the executable: `new URL("./watchdog-worker.ts", import.meta.url)` must find the thread from the bundle.
@@ -23,10 +27,10 @@ export async function buildExecutable(outfile: string, entry: string = join(ROOT
     root: ROOT,
     naming: { entry: "[name].[ext]", asset: "[name].[ext]" },
     minify: true,
-    sourcemap: "linked", // a stack trace names the line of the sources
+    sourcemap: "linked", // in the executable, too: a stack trace names the line of the sources
     define: { VOUCH_COMMIT: JSON.stringify(commit) },
     compile: {
-      outfile,
+      outfile: built,
       // What lies in the working directory configures nothing: options come from flags, environment and --config FILE.
       autoloadDotenv: false,
       autoloadBunfig: false,
@@ -35,6 +39,8 @@ export async function buildExecutable(outfile: string, entry: string = join(ROOT
       autoloadTsconfig: true, // a task module means the same here and under `bun run node.ts`
     },
   });
+  renameSync(built, outfile); // so that a running executable can be replaced
+  rmSync(folder, { recursive: true }); // source maps as files, which nothing needs
   return { commit, bytes: Bun.file(outfile).size };
 }
 

@@ -3,7 +3,7 @@
  * task modules, and nothing else.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
@@ -86,6 +86,7 @@ describe("the executable, alone with libc", () => {
   test(
     "says its version and the commit that it was built from",
     async () => {
+      expect(readdirSync(folder)).toEqual(["vouch"]);
       using root = new BareRoot(executable);
       expect(root.files().filter((file) => !/^\/lib(64)?\/.*(ld-linux|libc|libm|libdl|libpthread)/.test(file))).toEqual(
         ["/vouch"],
