@@ -41,3 +41,18 @@ for (const partitions of [1, 256]) {
     }, 180_000);
   }
 }
+
+test("M16: one node in single-node mode, killed at work and started again: the check decides about what it ran", async () => {
+  await withCluster({ nodes: 1, partitions: 6, options: ALONE }, async (cluster) => {
+    const [node] = cluster.nodes;
+    const ids = Array.from({ length: 1_500 }, (_, index) => `task-${index}`);
+    await cluster.produce(ids.map((id, index) => ({ partition: index % 6, id, work: { ms: index % 15 } })));
+    await cluster.waitFor("work under way", () => cluster.effects().length > 800);
+    await node!.kill();
+    await node!.restart();
+    await cluster.settled();
+    expect(cluster.judgement()).toMatchObject({ tasks: 1_500, executed: 1_500, executedTwice: 0, lost: 0 });
+    expect(cluster.checks().length).toBeGreaterThan(0);
+    expect(cluster.counter("parked")).toBe(0);
+  });
+}, 90_000);

@@ -86,10 +86,8 @@ test("a damaged batch stops its partition with an error that says where; the res
     expect(executed().length).toBe(readable + EACH + 50);
 
     await Promise.all(damages.map((each) => each.repair()));
-    for (const node of cluster.nodes) {
-      await node.drain();
-      await node.restart();
-    }
+    expect(await Promise.all(cluster.nodes.map((node) => node.drain()))).toEqual([0, 0]);
+    await Promise.all(cluster.nodes.map((node) => node.restart()));
     await cluster.ready();
     await cluster.settled();
     expect(executed().length).toBe(EACH * (CODECS.length + 1) + 50);
