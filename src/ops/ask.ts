@@ -34,9 +34,16 @@ export async function askUrlFor(url: string, path: string, timeoutMs: number): P
     if (typeof body !== "object" || body === null) return failed(`${path} answered no object`);
     return { nodeId: "", url, body, error: "" };
   } catch (error) {
-    const silent = error instanceof DOMException && error.name === "TimeoutError";
-    return failed(silent ? `no answer within ${timeoutMs} ms` : describeError(error));
+    return failed(failureText(error, url, timeoutMs));
   }
+}
+
+/** What `fetch` says of a refused connection names no address. */
+function failureText(error: unknown, url: string, timeoutMs: number): string {
+  if (error instanceof DOMException && error.name === "TimeoutError") return `no answer within ${timeoutMs} ms`;
+  const code = typeof error === "object" && error !== null && "code" in error ? String(error.code) : "";
+  if (code === "ConnectionRefused" || code === "ECONNREFUSED") return `nobody listens at ${new URL(url).host}`;
+  return describeError(error);
 }
 
 /** A node that is starting says with what in the answer's `error`. */
