@@ -82,7 +82,8 @@ export type CoordinatorEvent =
   | { readonly type: "session"; readonly state: "connected" | "suspended" | "lost" }
   | { readonly type: "members"; readonly members: readonly MemberInfo[] }
   | { readonly type: "leader"; readonly leader: LeaderInfo | null }
-  | { readonly type: "warning"; readonly message: string }; // e.g. "ZooKeeper 127.0.0.1:2181 does not answer (try 3)"
+  | { readonly type: "warning"; readonly message: string } // e.g. "ZooKeeper 127.0.0.1:2181 does not answer (try 3)"
+  | { readonly type: "failed"; readonly message: string }; // the cell's records are gone: only a person can go on. Said once
 
 export interface Coordinator {
   /**

@@ -90,6 +90,9 @@ export interface CommitNote {
 }
 
 /** The first word of an owner about a partition, from the commit that it read at the join. */
+/** `from` of a commit that is another cell's. No offset. */
+export const OTHER_CELLS = -2;
+
 export interface PartitionReport {
   readonly pid: PartitionId;
   readonly ownership: number;
@@ -97,7 +100,7 @@ export interface PartitionReport {
   readonly position: number; // where it begins to read
   readonly ours: boolean; // the commit carries our metadata of this dedup epoch
   readonly hadCommit: boolean;
-  readonly from: number; // of the metadata; -1 when not ours
+  readonly from: number; // of the metadata; -1 when not ours, OTHER_CELLS when another cell's
   readonly ceiling: number; // reserved ceiling of the metadata; 0 when none
   readonly finals: Uint8Array; // bitmap of final offsets above the position
   readonly logStart: number;

@@ -14,7 +14,7 @@ import type {
 import type { CoreEffect } from "../core/effects.ts";
 import type { CoreEvent, InSyncState, WatermarksState } from "../core/events.ts";
 import { incarnationOf, type Incarnation } from "../core/identity.ts";
-import { describeError } from "../errors.ts";
+import { describeError, VouchError } from "../errors.ts";
 import type { RuntimeLog } from "./options.ts";
 import type { PartitionNames } from "./partition-names.ts";
 
@@ -23,6 +23,8 @@ export interface CoordinationOptions {
   readonly names: PartitionNames;
   readonly post: (event: CoreEvent) => void;
   readonly onMembers: (members: readonly MemberInfo[]) => void;
+  /** The cell's records are gone: a person must do something. */
+  readonly onFailed?: (error: Error) => void;
   readonly log: RuntimeLog;
   readonly dedupEpoch: number;
 }
@@ -76,6 +78,9 @@ export class Coordination {
       }
       case "warning":
         log("warn", event.message, {});
+        return;
+      case "failed":
+        this.#options.onFailed?.(new VouchError("refused", event.message));
         return;
       default:
         event satisfies never;

@@ -101,6 +101,7 @@ export async function openParts(
     names: hooks.names,
     post: hooks.post,
     onMembers: (members) => deaths.members(members, performance.now()),
+    onFailed: hooks.fail,
     log,
     dedupEpoch: options.dedupEpoch,
   });

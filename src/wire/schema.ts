@@ -7,6 +7,7 @@
 import {
   CONFLICT_WORDS,
   gives,
+  OTHER_CELLS,
   PHASE_FLAGS,
   PHASE_MASK,
   Phase,
@@ -125,7 +126,7 @@ const partitionReport = field.record<PartitionReport>({
   position: offset,
   ours: field.flag,
   hadCommit: field.flag,
-  from: offsetOrNone,
+  from: field.integer(OTHER_CELLS, OFFSET_MAX),
   ceiling: offset,
   finals: field.bytes(tasks),
   logStart: offsetOrNone,

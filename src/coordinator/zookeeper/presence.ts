@@ -32,6 +32,7 @@ export class ZooKeeperPresence {
   readonly #started = Promise.withResolvers<void>();
   readonly #taken: TakenNodeId;
   #clusterUuid: string | null = null;
+  #highestEpoch = 0; // of the leaders seen: what a person needs who sets the cell's records up again
   #arrival = 0; // rises whenever the connection or the session changes
   #arrived = 0; // the arrival that was announced; until then a watch's call only notes that something is stale
   #phase: "away" | "connected" | "suspended" = "away"; // what was said last; "away" before, and after "lost"
@@ -141,9 +142,15 @@ export class ZooKeeperPresence {
   async #tryToArrive(arrival: number, session: string): Promise<void> {
     const { paths, self } = this.#options;
     const ask = this.#askIn(session);
+    // Looked at before anything is created: a cell that lost its records is not to look like a new one.
+    if (this.#clusterUuid !== null) {
+      const found = await recipes.readUuid(ask, paths);
+      if (arrival !== this.#arrival) return;
+      if (found !== this.#clusterUuid) return this.#fail(this.#clusterUuid, found);
+    }
     const uuid = await recipes.prepareCell(ask, paths, this.#session.drawUuid);
     if (arrival !== this.#arrival) return;
-    this.#checkUuid(uuid);
+    this.#takeUuid(uuid);
     const outcome = await recipes.register(ask, paths, self, session);
     if (arrival !== this.#arrival) return;
     if (outcome === "taken") {
@@ -167,15 +174,31 @@ export class ZooKeeperPresence {
     if (this.#stale.members || this.#stale.leader) void this.#refresh(arrival, session);
   }
 
-  /** An epoch is a pair with the cluster's UUID: in another ensemble our epochs, tokens and records mean nothing. */
-  #checkUuid(uuid: string): void {
+  #takeUuid(uuid: string): void {
     if (!/^[0-9a-f]{32}$/.test(uuid))
       throw new VouchError("refused", `${this.#options.paths.uuid} is no UUID: ${uuid}`);
-    if (this.#clusterUuid !== null && this.#clusterUuid !== uuid) {
-      const text = `the ensemble was set up anew (cluster ${uuid}, this node knows ${this.#clusterUuid}): restart the node`;
-      throw new VouchError("refused", text);
-    }
     this.#clusterUuid = uuid;
+  }
+
+  /**
+   * An epoch is a pair with the cluster's UUID: in another ensemble our epochs, tokens and records mean nothing, and a new
+   * cell would know nothing of what this one did. Nothing is tried again: the records do not come back by themselves.
+   */
+  #fail(known: string, found: string | null): void {
+    const { paths, session } = this.#options;
+    const servers = session.servers.map(({ host, port }) => `${host}:${port}`).join(",");
+    const what =
+      found === null
+        ? `${paths.uuid} is gone: its data was wiped, or set up anew`
+        : `${paths.uuid} is ${found}, and this node knows ${known}: its data was set up anew, or it is another ensemble`;
+    this.#emit({
+      type: "failed",
+      message:
+        `ZooKeeper ${servers} has no records of this cell any more (${what}). Stop all nodes of the cell and restore ` +
+        `ZooKeeper's data from a backup; or, if there is none, remove ${paths.base} with all below it, create ` +
+        `${paths.uuid} with the text ${known} and ${paths.epoch} with the text ${this.#highestEpoch}, and start the nodes: ` +
+        `what may have run and is not committed is then checked before it runs again`,
+    });
   }
 
   #onFailure(arrival: number, session: string, error: unknown): void {
@@ -245,6 +268,7 @@ export class ZooKeeperPresence {
     const text = JSON.stringify(look.value);
     if (text === this.#emitted.leader) return;
     this.#emitted.leader = text;
+    this.#highestEpoch = Math.max(this.#highestEpoch, look.value?.epoch ?? 0);
     this.#emit({ type: "leader", leader: look.value });
   }
 

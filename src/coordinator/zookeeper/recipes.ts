@@ -96,6 +96,11 @@ async function readRequired(ask: Ask, path: string): Promise<NodeData> {
   return node;
 }
 
+/** The cluster UUID that stands there now, null when there is none. */
+export async function readUuid(ask: Ask, paths: CellPaths): Promise<string | null> {
+  return (await readNode(ask, paths.uuid))?.text ?? null;
+}
+
 /** Creates what a cell needs and is missing. @returns the cluster UUID: the one that is there, or `drawUuid`'s. */
 export async function prepareCell(ask: Ask, paths: CellPaths, drawUuid: () => string): Promise<string> {
   // Asked first: creating below a node that we may only read is refused even when the child is already there.

@@ -4,6 +4,7 @@
  */
 import type { Incarnation, PartitionId } from "../identity.ts";
 import {
+  OTHER_CELLS,
   FREE_FLAG,
   DIRTY_FLAG,
   MAYBE_FLAG,
@@ -54,6 +55,14 @@ function inform(
 
 /** The cell has no record of the partition: the first start (R15c), or a takeover that was asked for. */
 function begin(leader: LeaderState, report: PartitionReport, table: PartitionTable): string {
+  if (report.hadCommit && report.from === OTHER_CELLS) {
+    // Whatever `startAt` says: what that cell had in flight is told by its own ceiling and bitmap, and would not be checked.
+    return (
+      `takeover refused: committed offset ${report.position} is another cell's: either two cells share this consumer ` +
+      `group, then give this one a group of its own (--kafka-group-id); or ZooKeeper's data of the cell was lost, then ` +
+      `stop all nodes, put its UUID and epoch back as docs/operating.md tells, and start them`
+    );
+  }
   if (report.hadCommit && !report.ours && leader.ctx.settings.startAt !== "committed") {
     return (
       `takeover refused: the group has committed offset ${report.position}, which is not Vouch's; ` +

@@ -360,7 +360,9 @@ export function partitionInfo(state: MemberState, info: PartitionInfo): void {
       state,
       window,
       info.stop.startsWith("takeover") ? "takeover-refused" : "position-below-from",
-      info.stop,
+      info.stop.startsWith("takeover") && window.otherCluster !== ""
+        ? `${info.stop} (its commit names cluster ${window.otherCluster}, this cell is ${state.ctx.settings.clusterUuid})`
+        : info.stop,
     );
     return;
   }

@@ -42,6 +42,7 @@ function openWindow(ctx: Context, ownership: number, generation: number, partiti
     metadata.clusterUuid === settings.clusterUuid &&
     metadata.dedupEpoch === settings.dedupEpoch &&
     metadata.topicGeneration === ctx.topic(partition.pid).generation;
+  if (metadata !== null && metadata.clusterUuid !== settings.clusterUuid) window.otherCluster = metadata.clusterUuid;
   if (metadata === null || !ours) return window;
   window.ours = true;
   window.readFrom = metadata.from;

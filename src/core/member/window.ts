@@ -125,6 +125,8 @@ export class PartitionWindow {
   hadCommit = false;
   ours = false;
   readFrom = -1;
+  /** The commit that was read is another cell's: its cluster UUID; "" when it is not. */
+  otherCluster = "";
   readFinals: Uint8Array = new Uint8Array(0);
   readPosition = 0;
 

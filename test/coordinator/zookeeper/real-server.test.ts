@@ -288,7 +288,9 @@ test(
       // Makes the node arrive anew, as it does after the loss of its connection.
       valueOf(await client.multi([{ type: "remove", path: `/vouch/${cell.cell}/members/a`, version: "any" }]));
     });
-    await waitUntil("a warning", () => node.warnings().some((text) => text.includes("restart the node")), WAIT_MS);
+    const failures = () => node.events.flatMap((event) => (event.type === "failed" ? [event.message] : []));
+    await waitUntil("the failure", () => failures().length > 0, WAIT_MS);
+    expect(failures()[0]).toContain(`/vouch/${cell.cell}/uuid is ${"f".repeat(32)}, and this node knows ${uuid}`);
     expect(node.coordinator.clusterUuid()).toBe(uuid);
     expect(await node.coordinator.observe()).toMatchObject({ members: [] });
   },

@@ -59,7 +59,7 @@ test("an ensemble that was set up anew is not taken for the old one", () => {
     const a = TestCoordinator.started(world, "a");
     world.zookeeper.wipe();
     const fresh = TestCoordinator.started(world, "b");
-    world.until(() => a.events.some((event) => event.type === "warning" && event.message.includes("set up anew")));
+    world.until(() => a.events.some((event) => event.type === "failed" && event.message.includes("set up anew")));
     expect(a.states().at(-1)).toBe("lost");
     expect(fresh.coordinator.clusterUuid()).not.toBe(a.coordinator.clusterUuid());
   });

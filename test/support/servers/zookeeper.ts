@@ -1,6 +1,6 @@
 /** Real ZooKeeper on loopback: one server, or an ensemble whose members can be killed, stopped and restarted one by one. */
 
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, rm, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { startJava } from "./java.ts";
@@ -27,6 +27,8 @@ export interface ZooKeeperServer {
   kill(signal: NodeJS.Signals): Promise<void>;
   /** Ends it if it still runs (SIGKILL) and starts it again on the same port with the same data. */
   restart(): Promise<void>;
+  /** The same, without any data: a disk that was lost, or somebody who set it up anew. One server only, no ensemble. */
+  restartEmpty(): Promise<void>;
   stop(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -143,6 +145,11 @@ async function startServer(
     },
     async restart() {
       await child.stop();
+      child = await start();
+    },
+    async restartEmpty() {
+      await child.stop();
+      await rm(join(folder.path, "data", "version-2"), { recursive: true, force: true });
       child = await start();
     },
     async stop() {
