@@ -10,6 +10,7 @@ import { recordText, unknownText, viewText } from "./task-text.ts";
 
 interface View {
   readonly nodeId: string;
+  readonly incarnation: string;
   readonly epoch: number;
   readonly leads: boolean;
   readonly record: NodeRecord;
@@ -36,7 +37,8 @@ export function mergeTask(id: string, members: readonly TaskMemberAnswer[], lead
     for (const record of answer?.records ?? []) {
       const key = `${record.topic}:${record.partition}:${record.offset}`;
       const views = byRecord.get(key) ?? [];
-      views.push({ nodeId, epoch: answer?.epoch ?? 0, leads: answer?.leads === true, record });
+      const { epoch = 0, leads = false, incarnation = "" } = answer ?? {};
+      views.push({ nodeId, incarnation, epoch, leads, record });
       byRecord.set(key, views);
     }
   }
@@ -93,7 +95,7 @@ function recordReport(views: readonly View[]): TaskRecordReport {
   const own = (running ?? owner ?? keeper)?.record.own ?? null;
   const doubt = owner?.record.own?.doubt ?? null;
   const holder = entry !== null && entry.holder !== "" && !isFinal(entry.phase) ? nodeIdOf(entry.holder) : "";
-  const waits = waitOf(word, state, holder);
+  const waits = waitOf(word, state);
   const report: Omit<TaskRecordReport, "text"> = {
     topic: record.topic,
     partition: record.partition,
@@ -200,32 +202,39 @@ function outcomeOf({ owner, entry, setAside, settled, committed }: Word, state: 
 
 /** What the owner waits for, more exactly where the leader knows whom. */
 function waitOf(
-  { running, owner, keeper, leader }: Word,
+  { running, owner, keeper, entry, leader }: Word,
   state: TaskState,
-  holder: string,
 ): { readonly waitsFor: string; readonly withinMs: number | null } {
-  if (leader !== null && (state === "doubtful" || (state === "in-flight" && running === undefined))) {
-    if (leader.suspect) {
-      return { waitsFor: "all nodes to say what they ran before the cell lost its memory", withinMs: leader.goneInMs };
-    }
-    if (leader.settlesInMs !== null && leader.settlesInMs > 0)
-      return { waitsFor: "the effects of a run that ended unknown to settle", withinMs: leader.settlesInMs };
-    if (holder !== "" && leader.holderStanding !== "connected" && leader.goneInMs !== null) {
-      const why =
-        leader.holderStanding === "dead"
-          ? "whose process is dead, for its effects to settle"
-          : "to count as stopped: it does not answer";
-      return { waitsFor: `${holder}, ${why}`, withinMs: leader.goneInMs };
-    }
-    const elsewhere = holder !== "" && holder !== owner?.nodeId;
-    if (state === "doubtful" && elsewhere) {
-      const says = leader.attestation === "" ? "" : ` (it says: ${leader.attestation})`;
-      return { waitsFor: `${holder}, which may still run it${says}`, withinMs: null };
-    }
-  }
+  const waits = leader !== null && (state === "doubtful" || (state === "in-flight" && running === undefined));
+  const forOther = waits ? waitForOther(leader, entry, owner, state) : null;
+  if (forOther !== null) return forOther;
   const own = (running ?? owner ?? keeper)?.record.own;
   if (own === null || own === undefined) return { waitsFor: "", withinMs: null };
   return { waitsFor: own.waitsFor, withinMs: own.withinMs };
+}
+
+function waitForOther(
+  leader: LeaderView,
+  entry: EntryView | null,
+  owner: View | undefined,
+  state: TaskState,
+): { readonly waitsFor: string; readonly withinMs: number | null } | null {
+  const { suspect, settlesInMs, goneInMs, holderStanding, attestation } = leader;
+  if (suspect) {
+    return { waitsFor: "all nodes to say what they ran before the cell lost its memory", withinMs: goneInMs };
+  }
+  if (settlesInMs !== null && settlesInMs > 0)
+    return { waitsFor: "the effects of a run that ended unknown to settle", withinMs: settlesInMs };
+  const other = entry === null || entry.holder === owner?.incarnation ? "" : entry.holder;
+  if (other === "") return null;
+  const name = nodeIdOf(other) === owner?.nodeId ? `${nodeIdOf(other)} in its former life` : nodeIdOf(other);
+  if (holderStanding === "dead")
+    return { waitsFor: `${name}, whose process is dead, for its effects to settle`, withinMs: goneInMs };
+  if (holderStanding === "silent")
+    return { waitsFor: `${name}, to count as stopped: it does not answer`, withinMs: goneInMs };
+  if (state !== "doubtful") return null;
+  const says = attestation === "" ? "" : ` (it says: ${attestation})`;
+  return { waitsFor: `${name}, which may still run it${says}`, withinMs: null };
 }
 
 function taskIdOf(views: readonly View[]): string | null {

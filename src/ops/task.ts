@@ -17,6 +17,7 @@ export interface NodeRecord extends Omit<RecordView, "pid"> {
 export interface NodeTaskAnswer {
   readonly id: string; // as it was asked
   readonly nodeId: string;
+  readonly incarnation: string;
   readonly cell: string;
   readonly at: string; // when, by this node's clock, ISO 8601
   readonly role: string;
@@ -98,6 +99,7 @@ export function nodeTaskAnswer(id: string, node: NodeStatus, view: TaskView, at:
   return {
     id,
     nodeId: node.nodeId,
+    incarnation: core.incarnation,
     cell: node.cell,
     at: at.toISOString(),
     role: core.role,
