@@ -1,7 +1,9 @@
 import { afterEach, expect, test } from "bun:test";
 import type { MemberInfo } from "../../src/coordinator/coordinator.ts";
 import { partitionId } from "../../src/core/identity.ts";
-import { askMembers, askUrl, cellText, table } from "../../src/ops/status.ts";
+import type { ProgressRow } from "../../src/core/messages.ts";
+import type { PartitionStatus } from "../../src/core/status.ts";
+import { askMembers, askUrl, cellText, type CellView, table } from "../../src/ops/status.ts";
 import { coreStatus, nodeStatus } from "./node-fixture.ts";
 
 const servers: ReturnType<typeof Bun.serve>[] = [];
@@ -119,4 +121,123 @@ test("names that are long lose their middle, so that every line of a table fits 
   expect(first).toMatch(/^payments-\S*…\S*-x2x4a +leader .* 2 h$/);
   expect(second).toContain("x2x4b");
   expect(lines.filter((line) => line.startsWith("orders-of") && line.includes("…"))).toHaveLength(2);
+});
+
+const LONG = "payments-worker-7f9c6d5b9-x2x4"; // and a number
+
+/** Seven nodes with long names and 256 partitions of one long topic; `silent` of them do not answer. */
+function largeCell(silent: readonly number[] = []): CellView {
+  const topic = `orders-of-${"all-".repeat(30)}kinds`;
+  const names = Array.from({ length: 7 }, (_, i) => `${LONG}${i}`);
+  const [example] = coreStatus().partitions;
+  const owned = (node: number): PartitionStatus[] =>
+    Array.from({ length: 256 }, (_, p) => p)
+      .filter((p) => p % 7 === node)
+      .map((p) => ({
+        ...example!,
+        pid: partitionId(0, p),
+        position: 9e15 - 100 - p,
+        fetchPosition: 9e15,
+        logEnd: 9e15,
+      }));
+  const progress = (node: number): ProgressRow[] =>
+    owned(node).map(({ pid }) => ({ pid, generation: 1, delivered: 50, claimed: 50, executed: 40, committed: 30 }));
+  const leaderStatus = {
+    ...coreStatus().leaderStatus!,
+    inSync: names.map((name) => `${name}/boot`),
+    peers: names.map((name, node) => ({
+      incarnation: `${name}/boot`,
+      connected: true,
+      standing: "member" as const,
+      lag: 0,
+      progress: progress(node),
+    })),
+  };
+  const members = names.map((nodeId, node) => {
+    if (silent.includes(node))
+      return { nodeId, url: `http://${nodeId}:7480`, status: null, error: `${"no answer ".repeat(12)}` };
+    const counters = { ...coreStatus().counters, executed: 987_654_321_012 };
+    const core = coreStatus({
+      incarnation: `${nodeId}/boot`,
+      role: node === 0 ? "leader" : "member",
+      leaderStatus: node === 0 ? leaderStatus : null,
+      partitions: owned(node),
+      counters,
+      inFlight: 140_000,
+      oldestUnfinishedMs: 99_900,
+      waitingFor: node === 3 ? `a link to the leader ${names[0]}: ${"it cannot be reached ".repeat(6)}` : "",
+    });
+    return { nodeId, url: "", status: nodeStatus({ nodeId, topics: [topic], core }), error: "" };
+  });
+  return { leader: { nodeId: names[0]!, bootId: "boot", epoch: 7 }, members };
+}
+
+const tooLong = (text: string): string[] => text.split("\n").filter((line) => line.length > 80);
+
+test("seven nodes with long names and 256 partitions: summed up by owner, and no line over 80 columns", () => {
+  const text = cellText(largeCell());
+  expect(tooLong(text)).toEqual([]);
+  const lines = text.split("\n");
+  expect(lines.length).toBeLessThan(40);
+  const shares = lines.slice(
+    lines.findIndex((line) => line.startsWith("topic")) + 1,
+    lines.indexOf("(--partitions lists each)"),
+  );
+  expect(shares).toHaveLength(7);
+  // 37 partitions 0, 7, …, 252 with 100 to 352 offsets each behind, the worst by 352.
+  expect(shares[0]).toMatch(/^orders\S*…\S*nds +\S*…\S*x2x40 +37 +0 7 14\S*.*… ?.* 252 +8362 +352$/);
+  expect(text).toContain("in-sync");
+});
+
+test("--partitions lists each of them all the same, and a cell of few partitions is never summed up", () => {
+  const text = cellText(largeCell(), true);
+  expect(tooLong(text)).toEqual([]);
+  expect(text.split("\n").filter((line) => line.startsWith("orders"))).toHaveLength(256);
+});
+
+test("nodes that do not answer are in every table, with what the leader last heard of their partitions", () => {
+  const text = cellText(largeCell([2, 5]));
+  expect(tooLong(text)).toEqual([]);
+  expect(text).toContain("5 of 7 nodes answered");
+  const lines = text.split("\n");
+  expect(lines.filter((line) => /…\S*x2x4[25] +no answer +\? +\?/.test(line))).toHaveLength(2);
+  expect(lines.filter((line) => /x2x4[25] .*\? +\? +3[67] no answer$/.test(line))).toHaveLength(2);
+  expect(text).toContain(`${LONG}2: no answer: no answer`);
+});
+
+test("a leader that does not answer: what is not known is said, and who claims to lead is not believed for it", () => {
+  const view = largeCell([0]);
+  const text = cellText(view);
+  expect(tooLong(text)).toEqual([]);
+  const flat = text.replace(/\s+/g, " ");
+  expect(flat).toContain(`leader ${LONG}0 (does not answer as leader) epoch 7 in-sync ?`);
+  expect(flat).toContain("which nodes are in sync, and what the silent ones do, is not known");
+});
+
+test("two that say they lead: the higher epoch counts, and the other is told apart", () => {
+  const older = coreStatus({ epoch: 6, incarnation: "n2/boot" });
+  const text = cellText({
+    leader: { nodeId: "n1", bootId: "boot", epoch: 7 },
+    members: [
+      { nodeId: "n2", url: "", status: nodeStatus({ nodeId: "n2", core: older }), error: "" },
+      { nodeId: "n1", url: "", status: nodeStatus(), error: "" },
+    ],
+  });
+  expect(text).toStartWith("cell default   leader n1   epoch 7");
+  expect(text.replace(/\s+/g, " ")).toContain("n2 says that it leads too, in epoch 6");
+});
+
+test("stopped partitions are named with their reason, ten of them; alarms and a stranger at an address are told", () => {
+  const partitions = Array.from({ length: 40 }, (_, p) => ({
+    ...coreStatus().partitions[0]!,
+    pid: partitionId(0, p),
+    stopped: p < 12 ? "truncated" : "",
+  }));
+  const status = nodeStatus({ nodeId: "n1", core: coreStatus({ partitions }), alarms: ["the event loop stood still"] });
+  const text = cellText({ leader: null, members: [{ nodeId: "n7", url: "", status, error: "" }] });
+  expect(text.match(/payments\/\d+: stopped: truncated/g)).toHaveLength(10);
+  expect(text).toContain("and 2 more partitions are stopped");
+  expect(text).toContain("12 stopped");
+  expect(text).toContain("n7: the event loop stood still");
+  expect(text).toContain("n7: at its address answers n1");
 });
