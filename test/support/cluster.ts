@@ -52,6 +52,9 @@ export interface AddNodeOptions {
   /** A task module of the test instead of the one whose tasks say what they do. */
   readonly tasks?: string;
   readonly environment?: Readonly<Record<string, string>>;
+  /** Of another cell, or of a node that is set up wrongly: instead of the cluster's own. */
+  readonly identity?: { readonly cell?: string; readonly kafkaGroupId?: string };
+  readonly topic?: string;
   /** Do not wait until it is a member of the cell and the group. */
   readonly waitUntilReady?: boolean;
 }
@@ -141,7 +144,7 @@ export class Cluster extends ClusterRecord implements AsyncDisposable {
     const options: Partial<NodeConfig> = { ...TEST_TIMING, ...this.#options.options, ...more.options };
     const proxy = this.#options.proxies === true ? await startProxy(peerPort) : null;
     const config = this.#path(`${name}.json`);
-    writeFileSync(config, JSON.stringify({ ...options, ...this.#identity(name, proxy) }, null, 2));
+    writeFileSync(config, JSON.stringify({ ...options, ...this.#identity(name, proxy), ...more.identity }, null, 2));
     const listen = ["--peer-listen", `127.0.0.1:${peerPort}`, "--http-listen", `127.0.0.1:${httpPort}`];
     const program = more.entry === undefined ? ["node.ts", "run", more.tasks ?? TASK_MODULE] : [more.entry];
     const node = new TestNode({
@@ -172,7 +175,7 @@ export class Cluster extends ClusterRecord implements AsyncDisposable {
   #setting(node: string, more: AddNodeOptions): TaskSetting {
     return {
       ...this.places,
-      topic: this.topic,
+      topic: more.topic ?? this.topic,
       node,
       check: more.check ?? this.#options.check ?? "truth",
       onUnknown: this.#options.onUnknown ?? "park",
