@@ -38,6 +38,14 @@ const provokers: Readonly<Record<string, () => readonly Cell[] | Promise<string>
     cell.advance(5_000);
     return [cell];
   },
+  otherCell() {
+    const cell = new Cell({ nodes: ["a", "b"] });
+    cell.produceMany(0, 10);
+    cell.committed[0] = 4;
+    cell.metadata[0] = `v1|1|1|${"0".repeat(32)}|1|0|9|0|`;
+    cell.advance(5_000);
+    return [cell];
+  },
   belowFrom() {
     const cell = new Cell({ nodes: ["a", "b"], settings: { startAt: "latest" } });
     cell.produceMany(0, 10);

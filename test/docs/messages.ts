@@ -36,6 +36,11 @@ export const Message = {
     "peers are not authenticated: expected --peer-listen on a loopback address, or --insecure where only peers reach it; got …",
   nodeIdTaken: "node id n1 is still registered by another session, perhaps of its last run: waiting until that expires",
   takeover: "… stopped: takeover refused: the group has committed offset …, which is not Vouch's; …",
+  otherCell:
+    "… stopped: takeover refused: committed offset … is another cell's: either two cells share this consumer group, …; or ZooKeeper's data of the cell was lost, …",
+  groupInUse:
+    "Kafka …: group vouch is in use by another cell or another program, …: give this cell a group of its own (--kafka-group-id), or stop the other …",
+  recordsGone: "ZooKeeper … has no records of this cell any more (…). …",
   belowFrom: "… stopped: position … lies below …, where this cell began to read; …",
   epochFell: "… stopped: the partition's leader epoch fell from … to …",
   cut: "… stopped: the log was cut and written anew (…): …",
@@ -68,6 +73,15 @@ export const PROVOKED: Readonly<Record<keyof typeof Message, Stage>> = {
   notLoopback: "processes",
   nodeIdTaken: "processes",
   takeover: "cell",
+  otherCell: "cell",
+  groupInUse: {
+    file: "test/requirements/meddling-cells.test.ts",
+    words: "give this cell a group of its own (--kafka-group-id), or stop the other",
+  },
+  recordsGone: {
+    file: "test/requirements/meddling-zookeeper.test.ts",
+    words: "has no records of this cell any more",
+  },
   belowFrom: "cell",
   epochFell: "cell",
   cut: { file: "test/requirements/meddling-topics.test.ts", words: "the log was cut and written anew" },
