@@ -12,10 +12,10 @@ export function commandLines(text: string): string[] {
   return [...lines.map((line) => line.replace(/(^|\s)#.*$/, "")), ...[...spans].map((match) => match[1]!)];
 }
 
-/** What follows `bun run node.ts`, up to where the shell takes over. */
+/** What follows `bun run node.ts`, or the executable's name, up to where the shell takes over. */
 export function ownCommands(text: string): string[][] {
   return commandLines(text).flatMap((line) =>
-    [...line.matchAll(/(?:bun run node\.ts|dist\/vouch)(?= )([^|&>;]*)/g)].map((match) =>
+    [...line.matchAll(/(?:bun run node\.ts|dist\/vouch|exec n1 vouch)(?= )([^|&>;]*)/g)].map((match) =>
       match[1]!
         .trim()
         .split(/\s+/)
