@@ -30,11 +30,11 @@ export default defineTasks<Move>({
 
   async execute(task, { token }) {
     const { item, pieces } = task.payload;
+    const mine = { task: task.id, token: token.toString() };
     await Bun.sleep(100); // the work; the process may be stopped here for an hour
-    const { changes } = write.run({ task: task.id, token: token.toString(), item, pieces });
-    if (changes === 1) return;
-    refuse.run({ task: task.id, token: token.toString() });
-    throw new OutcomeUnknown(`the sink knows a newer token than ${token}`); // another run decides what becomes of the task
+    if (write.run({ ...mine, item, pieces }).changes === 1) return;
+    refuse.run(mine);
+    throw new OutcomeUnknown(`the sink knows a newer token than ${mine.token}`); // the task is another run's by now
   },
 
   // The check leaves its token behind: from here on an earlier run is refused, so "not executed" stays true. The run that
