@@ -43,7 +43,8 @@ async function task(context: CliContext): Promise<ExitCode> {
   if (values.json) context.out(`${JSON.stringify(report)}\n`);
   else if (answered) context.out(reportText(report));
   else for (const { nodeId, url, error } of report.nodes) err(`${nodeId || url}: no answer: ${error}\n`);
-  if (!answered) err(`nothing is known of "${id}": no node answered\n`);
+  if (!answered)
+    err(`nothing is known of "${id}": no node answered; is one running, and is its HTTP port reachable from here?\n`);
   return answered ? ExitCode.done : ExitCode.gaveUp;
 }
 

@@ -42,7 +42,7 @@ describe("help and usage", () => {
     expect([none.code, none.out]).toEqual([2, ""]);
     const help = await cli("--help");
     expect([help.code, help.err]).toEqual([0, ""]);
-    for (const name of ["run", "demo", "produce", "status"]) expect(help.out).toContain(`\n  ${name} `);
+    for (const name of ["run", "demo", "produce", "status", "task"]) expect(help.out).toContain(`\n  ${name} `);
   });
 
   test("each command has its help, both ways, made from its options", async () => {
