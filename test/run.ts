@@ -1,5 +1,5 @@
 /**
- * Runs the tests in groups and counts them from Bun's own reports: `bun run test/run.ts [fast|slow|servers|requirements]...`
+ * Runs the tests in groups and counts them from Bun's own reports: `bun run test/run.ts [fast|slow|executable|servers|requirements]...`
  * (default: all). Each group is one `bun test` process with a time limit of its own, so that a test that hangs ends the
  * group and not the run. Ends with the line "N passed, N failed"; a file that no report names counts as a failure.
  */
@@ -31,6 +31,12 @@ const GROUPS: readonly Group[] = [
       /kafka|zookeeper|support\/servers|^test\/any-cluster\//.test(file) && !/scripted|^test\/simulation\//.test(file),
   },
   {
+    name: "executable", // built, packed and installed; needs npm's registry
+    limitMs: 5 * 60_000,
+    flags: ["--timeout=60000"],
+    takes: (file) => file.startsWith("test/executable/"),
+  },
+  {
     name: "slow", // no servers, but processes, big models or many keys
     limitMs: 6 * 60_000,
     flags: ["--timeout=60000"],
@@ -43,7 +49,7 @@ const GROUPS: readonly Group[] = [
 ];
 
 /** In this order they run: what fails fast comes first. */
-const ORDER = ["fast", "slow", "servers", "requirements"];
+const ORDER = ["fast", "slow", "executable", "servers", "requirements"];
 
 interface Count {
   readonly passed: number;
