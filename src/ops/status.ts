@@ -130,7 +130,9 @@ function memberNotes({ nodeId, url, status, error }: MemberAnswer): string[] {
   const notes = (status.alarms ?? []).map((alarm) => `${nodeId}: ${alarm}`);
   if (nodeId !== status.nodeId)
     notes.push(`${nodeId}: at its address answers ${status.nodeId}: was its port given away?`);
+  const { groupJoined, groupTrouble = "" } = status;
   if (status.core.waitingFor !== "") notes.push(`${nodeId}: ${status.core.waitingFor}`);
+  else if (!groupJoined && groupTrouble !== "") notes.push(`${nodeId}: not in the consumer group: ${groupTrouble}`);
   return notes;
 }
 

@@ -241,3 +241,13 @@ test("stopped partitions are named with their reason, ten of them; alarms and a 
   expect(text).toContain("n7: the event loop stood still");
   expect(text).toContain("n7: at its address answers n1");
 });
+
+test("a node that the log keeps out of the consumer group says why", () => {
+  const groupTrouble = "group vouch is in use by another cell";
+  const trouble = (groupJoined: boolean): string => {
+    const status = nodeStatus({ nodeId: "n1", groupJoined, groupTrouble });
+    return cellText({ leader: null, members: [{ nodeId: "n1", url: "http://a", status, error: "" }] });
+  };
+  expect(trouble(false)).toContain(`n1: not in the consumer group: ${groupTrouble}`);
+  expect(trouble(true)).not.toContain("consumer group");
+});
