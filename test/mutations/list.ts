@@ -1413,6 +1413,18 @@ export const mutations: readonly Mutation[] = [
       "R23: a run that ended unknown is never a failure: it is doubted, and counted",
     ],
     [
+      "r23-for-good",
+      'setAside(state, window, offset, "dead", "failed-for-good");',
+      "attemptFailed(state, window, offset, now);",
+      "R23: an attempt that failed for good is the last one, and dead only when the write was acknowledged",
+    ],
+    [
+      "r23-for-good-elsewhere",
+      "return outcome === Outcome.failure || outcome === Outcome.failedForGood;",
+      "return outcome === Outcome.failure;",
+      "R23: what failed for good after its partition moved is an attempt more for the next owner",
+    ],
+    [
       "r23-not-the-owner",
       'task.state = acknowledged ? (task.aside?.kind === "parked" ? State.parked : State.dead) : State.held;',
       "task.state = State.dead;",
@@ -1423,6 +1435,20 @@ export const mutations: readonly Mutation[] = [
       "    case Outcome.notStarted:\n      window.hold(offset);",
       "    case Outcome.notStarted:\n      window.attempts[window.slot(offset)]!++;\n      window.hold(offset);",
       "R23: a start that the runner refused at the last moment was no attempt",
+    ],
+  ]),
+  ...of("member/claim-room.ts", outcomes, [
+    [
+      "r20-unchecked-room",
+      'return !hasCheck && onUnknown !== "execute";',
+      "return false;",
+      "R20: without a check no more is granted than can start, for what a dead node was granted is decided unchecked",
+    ],
+    [
+      "r20-unchecked-starves",
+      "Math.max(1, state.ctx.settings.concurrency - state.running)",
+      "0",
+      "R20: without a check every task is claimed in the end, as handlers end",
     ],
   ]),
   ...of("member/intake.ts", outcomes, [
