@@ -46,7 +46,7 @@ async function register(nodes: Readonly<Record<string, string>>): Promise<string
   const directory = mkdtempSync(join(tmpdir(), "vouch-task-"));
   closing.push(() => rmSync(directory, { recursive: true }));
   for (const [nodeId, httpAddress] of Object.entries(nodes)) {
-    const coordinator = openEmbeddedCoordinator({ directory, cell: "default", sessionTimeoutMs: 6_000 });
+    const coordinator = openEmbeddedCoordinator({ directory, cell: "default" });
     closing.push(() => coordinator.close());
     const process = { kernelBootId: "", pidNamespace: "", pid: 1, startTime: "" };
     const bootId = nodeId
@@ -74,7 +74,8 @@ test("without a task, with two, with an empty one, and with nobody to ask: exit 
 });
 
 test("every member that the coordinator lists is asked, with the id as it is; who is silent is named", async () => {
-  const [asked, other]: string[][] = [[], []];
+  const asked: string[] = [];
+  const other: string[] = [];
   const id = "order 1/2&id=x ü";
   const dataDir = await register({
     n1: serve("n1", asked),
