@@ -1,5 +1,5 @@
 /**
- * Runs the tests in groups and counts them from Bun's own reports: `bun run test/run.ts [fast|slow|executable|servers|requirements]...`
+ * Runs the tests in groups and counts them from Bun's own reports: `bun run test/run.ts [fast|slow|examples|executable|servers|requirements]...`
  * (default: all). Each group is one `bun test` process with a time limit of its own, so that a test that hangs ends the
  * group and not the run. Ends with the line "N passed, N failed"; a file that no report names counts as a failure.
  */
@@ -37,6 +37,12 @@ const GROUPS: readonly Group[] = [
     takes: (file) => file.startsWith("test/executable/"),
   },
   {
+    name: "examples", // each example's README, followed with several node processes
+    limitMs: 6 * 60_000,
+    flags: ["--timeout=60000"],
+    takes: (file) => /^test\/examples\/.*\.slow\./.test(file),
+  },
+  {
     name: "slow", // no servers, but processes, big models or many keys
     limitMs: 6 * 60_000,
     flags: ["--timeout=60000"],
@@ -49,7 +55,7 @@ const GROUPS: readonly Group[] = [
 ];
 
 /** In this order they run: what fails fast comes first. */
-const ORDER = ["fast", "slow", "executable", "servers", "requirements"];
+const ORDER = ["fast", "slow", "examples", "executable", "servers", "requirements"];
 
 interface Count {
   readonly passed: number;
