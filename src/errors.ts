@@ -68,23 +68,45 @@ export function listenError(option: string, address: string, thrown: unknown): V
   return new VouchError("configuration", `--${option} ${address} cannot be opened: ${why}`);
 }
 
-/** Any thrown value as an Error, so that a cause is never lost. */
+/** Any thrown value as an Error, so that a cause is never lost. Never throws, whatever user code threw. */
 export function toError(thrown: unknown): Error {
-  if (thrown instanceof Error) return thrown;
-  return new Error(
-    typeof thrown === "string" ? thrown : `a non-error was thrown: ${JSON.stringify(thrown) ?? String(thrown)}`,
-  );
+  try {
+    if (thrown instanceof Error) return thrown;
+  } catch {
+    return new Error(NO_TEXT); // a proxy
+  }
+  return new Error(typeof thrown === "string" ? thrown : `a non-error was thrown: ${textOf(thrown)}`);
 }
 
-/** The message of an error and of its causes, outermost first, for a log line. */
+const NO_TEXT = "something was thrown that has no text";
+
+function textOf(value: unknown): string {
+  for (const make of [() => JSON.stringify(value), () => String(value)]) {
+    try {
+      const text: unknown = make();
+      if (typeof text === "string") return text;
+    } catch {
+      // a bigint, a cycle, or a toJSON or toString of its own that throws: the other way, or none
+    }
+  }
+  return "something that has no text";
+}
+
+/** The message of an error and of its causes, outermost first, for a log line. Never throws. */
 export function describeError(thrown: unknown): string {
   const parts: string[] = [];
   let current: unknown = thrown;
-  for (let depth = 0; depth < 6 && current !== undefined && current !== null; depth++) {
+  for (let depth = 0; depth === 0 || (depth < 6 && current !== undefined && current !== null); depth++) {
     const error = toError(current);
-    // Whoever wraps an error often repeats its text: a person needs it once.
-    if (!parts.some((part) => part.includes(error.message))) parts.push(error.message);
-    current = error.cause;
+    try {
+      const message = String(error.message);
+      // Whoever wraps an error often repeats its text: a person needs it once.
+      if (!parts.some((part) => part.includes(message))) parts.push(message);
+      current = error.cause;
+    } catch {
+      parts.push(NO_TEXT); // a message or a cause that throws when it is read
+      break;
+    }
   }
   return parts.join(": ");
 }

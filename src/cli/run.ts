@@ -1,4 +1,5 @@
 /** `run`: one node, which joins the cell and works until it is told to stop. */
+import { writeSync } from "node:fs";
 import { loadNodeConfig } from "../config/node-config.ts";
 import { nodeOptions, type NodeConfig } from "../config/option-table.ts";
 import type { TaskType } from "../execution/define.ts";
@@ -27,16 +28,19 @@ async function run(context: CliContext): Promise<ExitCode> {
 
   const starting = new AbortController();
   const stopping = Promise.withResolvers<void>();
-  using _signals = onSignals(logger, () => {
+  using exit = new UnexpectedExit();
+  const stop = (): void => {
     starting.abort();
     stopping.resolve();
-  });
+  };
+  using _signals = onSignals(logger, stop, () => exit[Symbol.dispose]());
   const node = await startNode(config, tasks, { logger, signal: starting.signal }).catch((error: unknown) => {
     // Told to stop before anything was joined: that is a drain with nothing to do.
     if (starting.signal.aborted) return null;
     throw error;
   });
   if (node === null) return ExitCode.done;
+  exit.busyWith = () => node.busyWith();
   void stopping.promise.then(() => node.stop());
   const { clean, reason, error } = await node.ended;
   if (error !== null) throw error;
@@ -68,13 +72,14 @@ function definitionProblems(logger: Logger): DefinitionProblem {
   };
 }
 
-/** The first SIGTERM or SIGINT calls `stop`, the second one ends the process. */
-function onSignals(logger: Logger, stop: () => void): Disposable {
+/** The first SIGTERM or SIGINT calls `stop`, the second one ends the process, after `atOnce`. */
+function onSignals(logger: Logger, stop: () => void, atOnce: () => void): Disposable {
   let heard = 0;
   const onSignal = (signal: NodeJS.Signals): void => {
     heard++;
     if (heard > 1) {
       logger.error(`${signal} again: ending at once`);
+      atOnce();
       process.exit(ExitCode.gaveUp);
     }
     logger.info(`${signal}: draining`);
@@ -88,4 +93,39 @@ function onSignals(logger: Logger, stop: () => void): Disposable {
       process.off("SIGINT", onSignal);
     },
   };
+}
+
+/**
+ * Says why a node is gone when its process ends and nobody told the node to stop: a handler, or a library that it calls, has
+ * called `process.exit`, or thrown where nobody catches. Without this there would be no word, and perhaps exit code 0, after
+ * which a supervisor does not start it again.
+ */
+class UnexpectedExit implements Disposable {
+  /** User code that runs now, in words; "" for none. */
+  busyWith: () => string = () => "";
+  readonly #onExit = (code: number): void => {
+    const busyWith = this.busyWith();
+    const ran = busyWith === "" ? "" : ` while ${busyWith} ran`;
+    const ends =
+      busyWith === ""
+        ? ""
+        : " What ran ends unknown: another node asks its check, and after --unknown-max such ends it is parked.";
+    const why = "process.exit() was called, or something was thrown or rejected that nobody caught";
+    const cure =
+      "a task that cannot be done throws in its handler, and every promise that a handler makes is awaited in it";
+    try {
+      writeSync(2, `vouch: this process ends${ran}, and nobody stopped the node: ${why}.${ends} To do: ${cure}\n`);
+    } catch {
+      // a pipe that nobody reads: nothing can be said there
+    }
+    if (code === ExitCode.done) process.exitCode = ExitCode.gaveUp;
+  };
+
+  constructor() {
+    process.on("exit", this.#onExit);
+  }
+
+  [Symbol.dispose](): void {
+    process.off("exit", this.#onExit);
+  }
 }

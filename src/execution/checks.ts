@@ -87,7 +87,7 @@ export class Checks {
   sweep(now: number): void {
     for (const running of this.#running) {
       if (running.attempt.deadlineMs > now) continue;
-      const message = `it ran longer than ${running.type.checkTimeoutMs} ms`;
+      const message = `it ran longer than ${running.type.checkTimeoutMs} ms (--check-timeout-ms)`;
       this.#count.checksTimedOut++;
       this.#end(running, "unknown", message);
       running.attempt.abort(

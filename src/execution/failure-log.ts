@@ -37,7 +37,7 @@ export class FailureLog {
 
   /** Keeps the error for the headers of a dead letter. @returns the text, cut to its limit */
   remember(pid: PartitionId, offset: number, thrown: unknown): string {
-    const error = safely(thrown);
+    const error = cut(describeError(thrown));
     const key = `${pid}:${offset}`;
     this.#lastErrors.delete(key); // so that it becomes the newest
     this.#lastErrors.set(key, error);
@@ -60,13 +60,6 @@ export class FailureLog {
   }
 }
 
-/** What user code throws may be anything, also something whose text cannot be made. */
-function safely(thrown: unknown): string {
-  let text: string;
-  try {
-    text = describeError(thrown);
-  } catch {
-    text = "something was thrown that has no text"; // e.g. a cyclic object, or a message getter that throws
-  }
+function cut(text: string): string {
   return text.length > ERROR_LENGTH_MAX ? `${text.slice(0, ERROR_LENGTH_MAX - 3)}...` : text;
 }

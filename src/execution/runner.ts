@@ -20,7 +20,7 @@ import type { TaskType } from "./define.ts";
 import { FailureLog } from "./failure-log.ts";
 import { outcomeOf } from "./outcome-errors.ts";
 import { Outbox, type OutboxHandlers } from "./outbox.ts";
-import { type SetAsideConflict, type SetAsideRequest, SetAsideWriter } from "./set-aside.ts";
+import { describeSetAside, type SetAsideConflict, type SetAsideRequest, SetAsideWriter } from "./set-aside.ts";
 import { mayBePromise, whenSettled } from "./settled.ts";
 
 export type { CheckEffect };
@@ -31,6 +31,8 @@ export type SetAsideEffect = Extract<CoreEffect, { type: "set-aside" }>;
 export interface WorkGuard {
   /** User code runs in this many tasks; in `remainingMs` (Infinity: no limit) the first of them must have ended, or the process is killed. */
   work(running: number, remainingMs: number): void;
+  /** The task whose user code is called now, else the one that must end first; for a person who asks why. */
+  names?(pid: PartitionId, offset: number, isCheck: boolean): void;
   /** Starts are allowed before this moment of the monotonic clock. */
   healthyUntil(): number;
 }
@@ -147,6 +149,7 @@ export class Runner implements AsyncDisposable {
         this.#publish(now, type.handlerTimeoutMs + type.abortGraceMs);
         announced = true;
       }
+      this.#options.guard?.names?.(pid, offset, false);
       const deadlineMs = now + type.handlerTimeoutMs;
       const killAtMs = deadlineMs + type.abortGraceMs;
       const attempt = new Attempt(
@@ -171,6 +174,7 @@ export class Runner implements AsyncDisposable {
     const { type } = this.#lane(effect.pid);
     const record = this.#closed ? null : this.#options.record(effect.pid, effect.offset);
     this.#publish(this.#options.now(), type.checkTimeoutMs + type.abortGraceMs);
+    this.#options.guard?.names?.(effect.pid, effect.offset, true);
     this.#checks.ask(type, effect, record);
     this.#publish(this.#options.now(), null);
     if (this.#checks.size > 0) this.#startSweep();
@@ -321,6 +325,10 @@ export class Runner implements AsyncDisposable {
     const { pid, record } = request;
     if (acknowledged) {
       this.#count.setAside++;
+      const { reason, attempts, error } = request;
+      const task = `${request.topic}:${request.partition}:${record.offset}`;
+      const fields = { task, reason, attempts, ...(error === "" ? {} : { error }) };
+      this.#failures.note(this.#options.now(), describeSetAside(request), fields);
       this.#failures.forget(pid, record.offset);
     } else this.#count.setAsideFailed++;
     this.#outbox.setAside({ pid, offset: record.offset, acknowledged });
@@ -348,7 +356,10 @@ export class Runner implements AsyncDisposable {
     let remainingMs = inlineMs ?? Number.POSITIVE_INFINITY;
     for (const { running } of this.#lanes) {
       for (const oldest of running) {
-        remainingMs = Math.min(remainingMs, oldest.killAtMs - now);
+        if (oldest.killAtMs - now < remainingMs) {
+          remainingMs = oldest.killAtMs - now;
+          if (inlineMs === null) guard.names?.(oldest.pid, oldest.offset, false);
+        }
         break;
       }
     }

@@ -30,6 +30,22 @@ export interface SetAsideConflict {
   readonly ownPayloadHash: string;
 }
 
+/** What a person is told about each reason. */
+const REASONS: Readonly<Record<string, string>> = {
+  attempts: "every attempt failed",
+  "failed-for-good": "its handler said that no attempt can succeed",
+  poison: "its runs took their process down, or did not end when they were told to",
+  unknown: "nobody can say whether it ran",
+  "maybe-duplicate": "its task id was seen before, and nobody can say whether it ran",
+  conflict: "its task id was executed with another payload",
+};
+
+/** One line about a record that was set aside. */
+export function describeSetAside({ kind, topic, reason, conflict = null }: SetAsideRequest): string {
+  const first = conflict === null ? "" : ` (${conflict.origin})`;
+  return `a task is ${kind}: ${REASONS[reason] ?? reason}${first}; its record is in ${topic}.${kind}`;
+}
+
 export interface SetAsideRequest {
   readonly kind: "dead" | "parked";
   readonly topic: string;
@@ -39,7 +55,7 @@ export interface SetAsideRequest {
   readonly reason: string;
   readonly attempts: number;
   readonly error: string; // "" when none is known
-  readonly conflict: SetAsideConflict | null;
+  readonly conflict?: SetAsideConflict | null;
 }
 
 export class SetAsideWriter {
@@ -128,10 +144,11 @@ function outgoing(request: SetAsideRequest): OutgoingRecord {
   const { error, payloadHash, conflictPayloadHash, conflictOrigin } = SetAsideHeader;
   for (const name of [error, payloadHash, conflictPayloadHash, conflictOrigin]) delete headers[name];
   if (request.error !== "") headers[error] = request.error;
-  if (request.conflict !== null) {
-    headers[payloadHash] = request.conflict.ownPayloadHash;
-    headers[conflictPayloadHash] = request.conflict.payloadHash;
-    headers[conflictOrigin] = request.conflict.origin;
+  const { conflict = null } = request;
+  if (conflict !== null) {
+    headers[payloadHash] = conflict.ownPayloadHash;
+    headers[conflictPayloadHash] = conflict.payloadHash;
+    headers[conflictOrigin] = conflict.origin;
   }
   return { key: record.key, value: record.value, headers };
 }

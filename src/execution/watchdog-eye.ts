@@ -54,6 +54,8 @@ export class WatchdogEye {
   readonly #work: Countdown;
   #previous: Moment;
   #slipped = false;
+  #question = 0;
+  #questionAt: Moment;
 
   /** `lookMs`: how often `look` will be called. */
   constructor(words: Int32Array, lookMs: number, at: Moment) {
@@ -63,6 +65,12 @@ export class WatchdogEye {
     this.#lease = new Countdown(words, Word.leaseCounter, Word.leaseMs, at);
     this.#work = new Countdown(words, Word.workCounter, Word.workMs, at);
     this.#previous = at;
+    this.#questionAt = at;
+  }
+
+  /** How long the main thread has asked nothing: much more than its interval when its event loop stands still. */
+  silentMs(at: Moment): number {
+    return elapsedMs(this.#questionAt, at);
   }
 
   /** Answers the main thread's question, and says why the process must die now ("": it need not). */
@@ -71,7 +79,12 @@ export class WatchdogEye {
     this.#previous = at;
     const leaseOver = this.#lease.over(previous, at);
     const workOver = this.#work.over(previous, at);
-    Atomics.store(this.#words, Word.answer, Atomics.load(this.#words, Word.question));
+    const question = Atomics.load(this.#words, Word.question);
+    if (question !== this.#question) {
+      this.#question = question;
+      this.#questionAt = at;
+    }
+    Atomics.store(this.#words, Word.answer, question);
     // This thread (or the whole process) slept: the main thread may be well and just about to publish. One more look, and no
     // more than one, or a watchdog that is always late would never bite.
     const slipped = elapsedMs(previous, at) > this.#slipMs && !this.#slipped;

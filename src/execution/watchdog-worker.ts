@@ -5,15 +5,32 @@
 import { dlopen } from "bun:ffi";
 import { readFileSync, write } from "node:fs";
 import { type Verdict, type Moment, WatchdogEye } from "./watchdog-eye.ts";
-import { Word, type WatchdogStart } from "./watchdog-words.ts";
+import { nameFrom, Word, type WatchdogStart } from "./watchdog-words.ts";
 
 /** The message goes through another thread; the kill does not wait for it longer than this. */
 const LAST_WORDS_MS = 20;
 
-const reasons: Readonly<Record<Exclude<Verdict, "">, string>> = {
-  lease: "handlers still run and this node's time without its cell is over",
-  handler: "a handler neither ended in its time nor obeyed its abort signal",
-};
+/** Longer than any interval between two questions: the event loop stands still. */
+const SILENT_MS = 750;
+
+const WHAT_NOW =
+  "What ran ends unknown: another node asks its check, and after --unknown-max such ends it is parked. To do: ";
+
+function lastWords(verdict: Exclude<Verdict, "">, start: WatchdogStart, silentMs: number): string {
+  const stands = silentMs > SILENT_MS ? `, and the event loop has stood still for ${Math.round(silentMs)} ms` : "";
+  const name = nameFrom(start.words, start.topics);
+  const killing = `killing process ${process.pid}`;
+  if (verdict === "lease") {
+    const why = `handlers still run (${name}) and this node's time without its cell is over${stands}`;
+    return `${why}; ${killing}. ${WHAT_NOW}handlers must end when their signal is aborted`;
+  }
+  const why = `${name} neither ended in its time nor obeyed its abort signal${stands}`;
+  const cure =
+    stands === ""
+      ? "end it when its signal is aborted (give the signal to whatever it waits for), or raise --handler-timeout-ms"
+      : "do not compute or wait for long without an await; give such work to a Worker or another process";
+  return `${why}; ${killing}. ${WHAT_NOW}${cure}`;
+}
 
 function uptimeMs(): number {
   try {
@@ -46,10 +63,10 @@ function ending(): () => void {
   }
 }
 
-function kill(verdict: Exclude<Verdict, "">, end: () => void): void {
-  setTimeout(end, LAST_WORDS_MS);
+function kill(words: () => string, end: () => void): void {
+  setTimeout(end, LAST_WORDS_MS); // before anything that could fail
   // Standard error may be a full pipe that nobody reads: the write must not be able to hold the kill up, nor its failure.
-  write(2, `vouch watchdog: ${reasons[verdict]}; killing process ${process.pid}\n`, () => undefined);
+  write(2, `vouch watchdog: ${words()}\n`, () => undefined);
 }
 
 function watch(start: WatchdogStart): void {
@@ -64,7 +81,7 @@ function watch(start: WatchdogStart): void {
     const verdict = eye.look(now());
     if (verdict === "" || killing) return;
     killing = true;
-    kill(verdict, end);
+    kill(() => lastWords(verdict, start, eye.silentMs(now())), end);
   }, start.lookMs);
 }
 

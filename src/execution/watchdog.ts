@@ -7,13 +7,16 @@
  * within two look intervals. `healthyUntil` passes at most `healthyMs` after the watchdog stopped looking. It does not help
  * against a stop of the whole process: then it bites when the process goes on.
  */
+import type { PartitionId } from "../core/identity.ts";
 import { VouchError } from "../errors.ts";
 import type { WorkGuard } from "./runner.ts";
-import { durationWord, Word, WORDS, type WatchdogStart } from "./watchdog-words.ts";
+import { durationWord, nameFrom, Word, WORDS, type WatchdogStart } from "./watchdog-words.ts";
 
 export interface WatchdogOptions {
   /** The monotonic clock of the core, in milliseconds. Default: `performance.now`. */
   readonly now?: () => number;
+  /** By topic index: to name a task in its last words. */
+  readonly topics?: readonly string[];
   readonly lookMs?: number; // between two looks of the watchdog
   readonly askMs?: number; // between two questions whether it lives
   readonly healthyMs?: number; // how long an answer counts, from its question on
@@ -54,7 +57,8 @@ export class Watchdog implements WorkGuard, AsyncDisposable {
     this.#worker.addEventListener("error", (event) => this.#fail(event.message));
     this.#worker.addEventListener("close", () => this.#fail("the thread ended"));
     this.#worker.unref(); // an idle process may end; handlers keep it alive by themselves
-    this.#worker.postMessage({ words: this.#words, lookMs: options.lookMs ?? LOOK_MS } satisfies WatchdogStart);
+    const { topics = [], lookMs = LOOK_MS } = options;
+    this.#worker.postMessage({ words: this.#words, lookMs, topics } satisfies WatchdogStart);
     this.#timer = setInterval(() => this.#ask(), options.askMs ?? ASK_MS);
     this.#timer.unref();
   }
@@ -73,6 +77,21 @@ export class Watchdog implements WorkGuard, AsyncDisposable {
     Atomics.store(this.#words, Word.workMs, durationWord(remainingMs));
     Atomics.add(this.#words, Word.workCounter, 1);
     Atomics.store(this.#words, Word.running, running);
+  }
+
+  names(pid: PartitionId, offset: number, isCheck: boolean): void {
+    Atomics.store(this.#words, Word.pid, pid);
+    Atomics.store(this.#words, Word.offsetHigh, Math.floor(offset / 2 ** 32));
+    Atomics.store(this.#words, Word.offsetLow, offset);
+    Atomics.store(this.#words, Word.isCheck, isCheck ? 1 : 0);
+  }
+
+  /** What user code runs now, in words: "" for none. Also right inside of a handler's call. */
+  busyWith(): string {
+    const running = Atomics.load(this.#words, Word.running);
+    if (running === 0) return "";
+    const name = nameFrom(this.#words, this.#options.topics ?? []);
+    return running === 1 ? name : `${name} and ${running - 1} more`;
   }
 
   /** Starts are allowed before this moment of the monotonic clock. */

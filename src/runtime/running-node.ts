@@ -96,6 +96,11 @@ export class RunningNode implements AsyncDisposable {
     return this.#parts?.self.httpAddress ?? "";
   }
 
+  /** User code that runs now, in words: "the handler of payments:0:17 and 3 more"; "" for none. */
+  busyWith(): string {
+    return this.#parts?.watchdog.busyWith() ?? "";
+  }
+
   /** null while the node is starting. */
   status(): NodeStatus | null {
     if (this.#core === null || this.#parts === null) return null;

@@ -77,6 +77,7 @@ export async function openParts(
   stack.defer(() => coordinator.close());
   const watchdog = stack.use(
     await startWatchdog({
+      topics: hooks.names.topics,
       onHealthy: (healthyUntil) => hooks.post({ type: "watchdog", healthyUntil }),
       onFailure: hooks.fail,
     }),

@@ -80,7 +80,7 @@ const handlers = {
   "throws-error-without-text": () => {
     throw Object.defineProperty(new Error(), "message", { get: thrown(new Error("no message")) });
   },
-  "throws-frozen-cause": () => {
+  "throws-its-own-cause": () => {
     const error: Error = new Error("round");
     error.cause = error;
     throw error;
@@ -92,18 +92,8 @@ const handlers = {
     for (;;) await Bun.sleep(20);
   },
   blocks: () => blockFor(60_000),
-  "blocks-later": async () => {
-    await Bun.sleep(50);
-    blockFor(60_000);
-  },
   "exits-with-0": () => process.exit(0),
-  "exits-with-1": () => process.exit(1),
   "kills-itself": () => process.kill(process.pid, "SIGKILL"),
-  /** The handler is well, and what it left behind throws. */
-  "throws-in-a-timer": async () => {
-    setTimeout(thrown(new Error("thrown in a timer of a handler")), 20);
-    await Bun.sleep(5_000);
-  },
   "leaves-a-rejection": async () => {
     void Promise.reject(new Error("a rejection that nobody handles"));
     await Bun.sleep(5_000);

@@ -218,7 +218,8 @@ export class ProcessCell implements AsyncDisposable {
       "every record committed, nothing in flight, no doubts",
       async () => {
         const statuses = [...(await this.statuses()).values()];
-        const quiet = statuses.length > 0 && statuses.every((each) => each.inFlight === 0 && each.doubtful === 0);
+        const quiet =
+          statuses.length === this.nodes.length && statuses.every((each) => each.inFlight === 0 && each.doubtful === 0);
         return quiet && (await this.offsets()).every((each) => (each.committed ?? 0) >= each.logEnd);
       },
       timeoutMs,
@@ -236,12 +237,6 @@ export class ProcessCell implements AsyncDisposable {
   /** All records of `<topic>.dead` or `<topic>.parked`. */
   async setAside(kind: "dead" | "parked"): Promise<FoundRecord[]> {
     return readTopicOf(this.log, `${this.topic}.${kind}`);
-  }
-
-  /** How many records `<topic>.dead` or `<topic>.parked` holds. */
-  async countSetAside(kind: "dead" | "parked"): Promise<number> {
-    const ends = await this.#admin.groupOffsets(this.group, `${this.topic}.${kind}`);
-    return ends.reduce((sum, { logStart, logEnd }) => sum + logEnd - logStart, 0);
   }
 
   effects(): readonly EffectLine[] {
