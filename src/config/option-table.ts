@@ -88,7 +88,7 @@ export const nodeOptions = {
     default: { host: "127.0.0.1", port: 7480 },
     unit: "",
     group: IDENTITY,
-    description: "/livez, /readyz, /metrics and /status; port 0 takes a free one",
+    description: "/livez, /readyz, /metrics, /status and /task; port 0 takes a free one",
   }),
   advertiseHost: option({
     type: text("HOST"),

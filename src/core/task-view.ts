@@ -72,6 +72,7 @@ export interface LeaderView {
   readonly attestation: Attestation | ""; // the holder's last word that did not end it
   readonly settlesInMs: number | null; // of a run that ended unknown: when its effects have settled
   readonly suspect: boolean; // after an unclean start: nobody knows whether it was granted (R15)
+  readonly behind: readonly Incarnation[]; // of the in-sync set, who has not acknowledged all: verdicts wait for them
   readonly waiters: readonly Incarnation[]; // who asked about it and was told to wait
 }
 

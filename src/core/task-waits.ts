@@ -8,6 +8,9 @@ export interface Wait {
   readonly withinMs: number | null;
 }
 
+/** Of a doubt that is being asked about. */
+export const LEADERS_ANSWER = "the leader's answer";
+
 const NOTHING: Wait = { waitsFor: "", withinMs: null };
 
 export function waitOf(state: MemberState, window: PartitionWindow, offset: number, now: number): Wait {
@@ -98,7 +101,7 @@ function waitOfDoubt(state: MemberState, window: PartitionWindow, doubt: Doubt |
   const hinders = hindersClaims(state, window, now);
   if (hinders !== "") return wait(hinders);
   if (doubt.offset >= window.ceilingAcked) return wait("a commit that reserves its offset");
-  if (doubt.asking !== 0) return wait("the leader's answer");
+  if (doubt.asking !== 0) return wait(LEADERS_ANSWER);
   const said = SAID[doubt.said];
   return wait(said === undefined ? "the leader to be asked" : `the next question: ${said}`, doubt.askAt, now);
 }

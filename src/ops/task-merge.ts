@@ -5,6 +5,7 @@
 import type { LeaderInfo } from "../coordinator/coordinator.ts";
 import { nodeIdOf } from "../core/identity.ts";
 import type { EntryView, LeaderView, OwnState } from "../core/task-view.ts";
+import { LEADERS_ANSWER } from "../core/task-waits.ts";
 import type { NodeRecord, TaskMemberAnswer, TaskRecordReport, TaskReport, TaskState } from "./task.ts";
 import { recordText, unknownText, viewText } from "./task-text.ts";
 
@@ -210,7 +211,10 @@ function waitOf(
   if (forOther !== null) return forOther;
   const own = (running ?? owner ?? keeper)?.record.own;
   if (own === null || own === undefined) return { waitsFor: "", withinMs: null };
-  return { waitsFor: own.waitsFor, withinMs: own.withinMs };
+  const { waitsFor, withinMs, doubt } = own;
+  const asks = own.state === "asked" || (doubt !== null && waitsFor === LEADERS_ANSWER);
+  if (!asks || leader === null || leader.behind.length === 0) return { waitsFor, withinMs };
+  return { waitsFor: `${waitsFor}, which ${leader.behind.map(nodeIdOf).join(", ")} must acknowledge`, withinMs };
 }
 
 function waitForOther(

@@ -260,7 +260,11 @@ export class RunningNode implements AsyncDisposable {
 
 /** Who is furthest behind, when this node leads; "" when nobody is, or when another node leads. */
 function slowestMember({ leaderStatus }: CoreStatus): string {
-  const peers = leaderStatus?.peers.filter(({ standing, lag }) => standing === "member" && lag > 0) ?? [];
+  if (leaderStatus === null) return "";
+  const here = new Set(leaderStatus.peers.map(({ incarnation }) => incarnation));
+  const gone = leaderStatus.inSync.find((incarnation) => !here.has(incarnation));
+  if (gone !== undefined) return `${nodeIdOf(gone)}, which is not connected`;
+  const peers = leaderStatus.peers.filter(({ standing, lag }) => standing === "member" && lag > 0);
   const [slowest] = peers.toSorted((a, b) => b.lag - a.lag);
   if (slowest === undefined) return "";
   return `${nodeIdOf(slowest.incarnation)}, which is ${slowest.lag} ${slowest.lag === 1 ? "change" : "changes"} behind`;

@@ -110,6 +110,18 @@ test("in flight without a leader: what this node waits for", () => {
   expect(held.waitsFor).toContain("in-sync set");
 });
 
+test("asked for: whose acknowledgement its verdict waits for", () => {
+  const cell = stage();
+  cell.pause("other");
+  cell.produce(0, "order-1");
+  untilState(cell, "owner", "asked");
+  cell.advance(500);
+  const found = one(cell, "order-1");
+  expect(found).toMatchObject({ state: "in-flight", phase: "asked", owner: "owner", holder: "owner", runsOn: "" });
+  expect(found.waitsFor).toBe("the leader's verdict, which other must acknowledge");
+  expect(found.text).toStartWith("owner has it: asked for, no verdict yet; waits for the leader's verdict");
+});
+
 test("doubtful: a holder that is alive is waited for, and what it says is told", () => {
   const cell = stage({ handlerMs: 20_000 });
   cell.produce(0, "order-1");

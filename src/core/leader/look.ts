@@ -35,6 +35,7 @@ export function lookAsLeader(
     attestation: holder === "" ? "" : questions.lastWord(pid, offset),
     settlesInMs: unknownSince === undefined ? null : Math.max(0, unknownSince + settleMs - now),
     suspect,
+    behind: [...leader.required()].filter((incarnation) => (leader.peers.get(incarnation)?.applied ?? -1) < leader.seq),
     waiters: [...(leader.waiters.get(key)?.keys() ?? [])],
   };
 }
