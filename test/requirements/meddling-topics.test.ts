@@ -130,7 +130,10 @@ test(
     await withCluster({ ...SETTING, servers: { kafka, zookeeper } }, async (cluster) => {
       for (const partition of [0, 1]) await produceNamed(cluster, "old", partition, 10);
       await cluster.settled();
-      await kafka.kill("SIGKILL");
+      // Ended in order, and then as if it had not been: killed at once and started again, a broker of Kafka 3.9 keeps the
+      // leader epoch, and nothing tells such a log from the one before.
+      await kafka.kill("SIGTERM");
+      rmSync(join(kafka.dataFolder, ".kafka_cleanshutdown"), { force: true });
       await cutLog(cluster.topic, 0, 5);
       await kafka.restart();
       const [cut] = await cluster.offsets();
