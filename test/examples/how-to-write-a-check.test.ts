@@ -9,7 +9,7 @@ import { nodeOptions } from "../../src/config/option-table.ts";
 import { ROOT } from "./follow-readme.ts";
 
 const GUIDE = "docs/how-to-write-a-check.md";
-const texts = [GUIDE, ...new Glob("examples/*/README.md").scanSync(ROOT)];
+const texts = [GUIDE, "examples/README.md", ...new Glob("examples/*/README.md").scanSync(ROOT)];
 const textOf = (path: string): Promise<string> => Bun.file(join(ROOT, path)).text();
 const defaults = nodeConfig({ dataDir: "unused" });
 
