@@ -33,7 +33,7 @@ async function deliver(task: Task<Webhook>, { signal }: TaskContext): Promise<vo
     method: "POST",
     headers: { "webhook-id": task.id }, // the same in every attempt
     body: JSON.stringify(task.payload.event),
-    redirect: "error",
+    redirect: "manual", // whoever moved says so once: it becomes a dead letter with the status
     signal: AbortSignal.any([signal, AbortSignal.timeout(patienceMs)]),
   }).catch((error: unknown) => {
     if (neverSent(error)) throw error; // tried again
