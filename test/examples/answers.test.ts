@@ -27,9 +27,9 @@ async function definition(example: string): Promise<TaskDefinition> {
 const task = { id: "t-1", payload: { url: `${url}/hook`, lookUp: `${url}/events` } } as unknown as Task<unknown>;
 const context = { signal: new AbortController().signal } as TaskContext;
 
-async function ending({ execute }: TaskDefinition): Promise<string> {
+async function ending(tasks: TaskDefinition): Promise<string> {
   try {
-    await execute(task, context);
+    await tasks.execute(task, context);
     return "done";
   } catch (error) {
     if (error instanceof OutcomeUnknown) return "unknown";
@@ -68,7 +68,7 @@ for (const [example, endings] of EXPECTED) {
 
 for (const example of ["payments", "webhooks"]) {
   test(`${example}: only a clear no of the look-up is "not-executed"`, async () => {
-    const { check } = await definition(example);
+    const tasks = await definition(example);
     for (const [code, expected] of [
       [200, "executed"],
       [404, "not-executed"],
@@ -78,7 +78,7 @@ for (const example of ["payments", "webhooks"]) {
       [503, "unknown"],
     ] as const) {
       status = code;
-      expect({ code, answer: await check!(task, context) }).toEqual({ code, answer: expected });
+      expect({ code, answer: await tasks.check!(task, context) }).toEqual({ code, answer: expected });
     }
   });
 }
