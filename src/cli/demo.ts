@@ -2,14 +2,14 @@
  * `demo`: the main job with no servers. Starts several nodes as processes of their own, feeds them tasks, adds a node and
  * kills the leader while handlers run on it, and ends with the proof, which is counted from the record of effects alone.
  */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadOptions } from "../config/load.ts";
 import { option, type OptionValues } from "../config/option.ts";
 import { nodeOptions } from "../config/option-table.ts";
 import { integer, text, toggle } from "../config/option-types.ts";
-import { ConfigurationError, VouchError } from "../errors.ts";
+import { ConfigurationError, describeError, VouchError } from "../errors.ts";
 import type { CliContext, Command } from "./command.ts";
 import { type CellFiles, DemoCell, runSelf } from "./demo/cell.ts";
 import { DEMO_TIMING, DEMO_TOPIC, type DemoPlan, type DemoTask, planDemo, taskLine } from "./demo/plan.ts";
@@ -134,17 +134,23 @@ function withoutNode(environment: CliContext["environment"]): CliContext["enviro
   return Object.fromEntries(Object.entries(environment).filter(([name]) => !name.startsWith("VOUCH_")));
 }
 
-/** @throws VouchError "usage" when the folder holds the files of another demo. */
+/** @throws VouchError "usage" when the folder holds anything: nobody's files are mixed with the demo's. */
 function writeFiles(dataDir: string, plan: DemoPlan): CellFiles {
   mkdirSync(dataDir, { recursive: true });
+  const found = readdirSync(dataDir).length;
+  if (found > 0) throw notEmpty(dataDir, `${found} ${found === 1 ? "file" : "files"} in it`);
   const files = { dataDir, config: join(dataDir, "demo.json"), record: join(dataDir, "effects.log") };
   const config = { ...DEMO_TIMING, dataDir, concurrency: plan.concurrency };
   try {
     writeFileSync(files.config, JSON.stringify(config, null, 2), { flag: "wx" });
   } catch (error) {
-    throw new VouchError("usage", `--data-dir ${dataDir}: expected a new or empty folder`, { cause: error });
+    throw notEmpty(dataDir, describeError(error)); // another demo was quicker
   }
   return files;
+}
+
+function notEmpty(dataDir: string, got: string): VouchError {
+  return new VouchError("usage", `--data-dir ${dataDir}: expected a new or empty folder, got ${got}`);
 }
 
 /** @throws VouchError "task-log" when the tasks could not be written; the log of the command says why. */

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runCli } from "../../src/cli/cli.ts";
@@ -71,6 +71,14 @@ describe("help and usage", () => {
     const silent = await cli("run", module, "--data-dir", folder);
     expect(silent.code).toBe(2);
     expect(silent.err).toContain("onUnknown");
+  });
+
+  test("the demo starts in a new or empty folder only: nobody's files are mixed with its own", async () => {
+    writeFileSync(join(folder, "mine"), "");
+    const refused = await cli("demo", "--data-dir", folder);
+    expect(refused.code).toBe(2);
+    expect(refused.err).toContain(`--data-dir ${folder}: expected a new or empty folder, got 1 file in it`);
+    expect(readdirSync(folder)).toEqual(["mine"]);
   });
 
   test("the demo's tasks outside of the demo say what is missing", async () => {
