@@ -10,13 +10,14 @@ const TASKS = 240;
 const PARTITIONS = 6;
 
 test("S6: a node was added: the previous node executes, the new node commits, and no check is needed (it throws)", async () => {
-  await withCluster({ check: "throws", onUnknown: "park", options: { concurrency: 8 } }, async (cluster) => {
+  const options = { concurrency: 8, handlerTimeoutMs: 60_000 };
+  await withCluster({ check: "throws", onUnknown: "park", options }, async (cluster) => {
     await cluster.produce(
       Array.from({ length: TASKS }, (_, index) => ({
         partition: index % PARTITIONS,
         id: `task-${index}`,
-        // Each node is busy for about 2 s; some of the tasks are running whenever the partitions move.
-        work: { ms: 200 },
+        // However long the new node takes to come, one task of each partition is running when the partitions move.
+        work: index < PARTITIONS ? { gate: "moved" } : { ms: 200 },
       })),
     );
     const partitionOf = (taskId: string): number => Number(taskId.slice(5)) % PARTITIONS;
@@ -27,6 +28,7 @@ test("S6: a node was added: the previous node executes, the new node commits, an
     const before = await cluster.owners();
     const added = await cluster.addNode();
     const moved = (await cluster.owners()).get(added.name) ?? [];
+    cluster.openGate("moved");
     await cluster.settled();
 
     expect(cluster.checks()).toEqual([]);
