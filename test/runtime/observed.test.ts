@@ -108,6 +108,7 @@ test("every metric that is promised is there on a running node: its help, its ty
   const execute: TaskDefinition["execute"] = ({ value }) =>
     new TextDecoder().decode(value ?? new Uint8Array()) === "waits" ? gate.promise : undefined;
   await withNode({ execute }, { loopLagAlarmMs: 60_000 }, async (node, scrape) => {
+    using _gate = { [Symbol.dispose]: () => gate.resolve() }; // else a failure would wait for the handler
     await produce(["a", "b", "c", "waits"]);
     await until("three are executed and committed, one runs", () => {
       const { core } = node.status()!;
@@ -127,7 +128,6 @@ test("every metric that is promised is there on a running node: its help, its ty
     expect(families.length).toBe(new Set(families).size);
     for (const name of families) expect([name, text.includes(`# HELP ${name} `)]).toEqual([name, true]);
     expect(text.endsWith("\n")).toBe(true);
-    gate.resolve();
   });
 }, 60_000);
 
