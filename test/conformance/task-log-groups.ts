@@ -16,7 +16,7 @@ export function commits({ rule, group }: Suite): void {
     await g.untilRead(second, 0, 3);
     const [assignment] = second.assignments;
     const found = [...(assignment?.partitions ?? [])].sort((left, right) => left.partition - right.partition);
-    expect(found).toEqual([
+    expect(found).toMatchObject([
       { topic: g.topic, partition: 0, committed: 7, metadata, logStart: 0, logEnd: 10 },
       { topic: g.topic, partition: 1, committed: null, metadata: "", logStart: 0, logEnd: 0 },
     ]);

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { Phase } from "../../src/core/messages.ts";
+import { OTHER_CELLS, Phase } from "../../src/core/messages.ts";
 import { State } from "../../src/core/member/window.ts";
 import { OneLeader } from "./one-leader.ts";
 import { OneMember } from "./one-member.ts";
@@ -30,6 +30,13 @@ test("R7: a group that was somebody else's is taken over only when that is asked
   taking.report("m/1", report);
   taking.acknowledgeAll();
   expect(infoOf(taking, "m/1")).toMatchObject({ from: 40, stop: "" });
+});
+
+test("R7: what another cell of ours committed is taken over by nobody, also when that is asked for: its doubts would be lost", () => {
+  const leader = new OneLeader({ settings: { startAt: "committed" } }).activate("m/1");
+  leader.report("m/1", { partitions: [partitionReportOf({ position: 40, hadCommit: true, from: OTHER_CELLS })] });
+  leader.acknowledgeAll();
+  expect(infoOf(leader, "m/1")!.stop).toStartWith("takeover refused: committed offset 40 is another cell's");
 });
 
 test("R7: a foreign commit ahead of W begins the partition anew once every held entry has ended", () => {

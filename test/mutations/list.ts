@@ -479,6 +479,12 @@ export const mutations: readonly Mutation[] = [
   ]),
   ...of("leader/partitions.ts", watermark, [
     [
+      "r7-other-cell",
+      "if (report.hadCommit && report.from === OTHER_CELLS) {",
+      "if (false) {",
+      "R7: what another cell of ours committed is taken over by nobody, also when that is asked for: its doubts would be lost",
+    ],
+    [
       "r7-takeover",
       'if (report.hadCommit && !report.ours && leader.ctx.settings.startAt !== "committed") {',
       "if (false) {",
@@ -758,8 +764,8 @@ export const mutations: readonly Mutation[] = [
     ],
     [
       "r14-positioned",
-      "position: window.fetchPosition, paused: window.paused };",
-      "position: 0, paused: window.paused };",
+      "return { pid, ownership, position, paused, leaderEpoch };",
+      "return { pid, ownership, position: 0, paused, leaderEpoch };",
       "R14: after a join every partition is positioned at what the group has committed",
     ],
     [

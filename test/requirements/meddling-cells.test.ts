@@ -116,7 +116,7 @@ test(
         await cluster.waitFor(`the tasks of round ${round}`, () => cluster.judgement().executed === 20 * (round + 2));
       }
       for (const node of refused) expect((await node.status())?.core.counters.started ?? 0).toBe(0);
-      await Promise.all(refused.map((node) => node.drain()));
+      await Promise.all(refused.map((node) => node.kill()));
       await cluster.ready(cell);
       await cluster.settled();
       expectOnce(cluster, 80);

@@ -4,7 +4,9 @@ import type { CoreEvent, DeliveredBatch } from "../../src/core/events.ts";
 import { BatchHasher } from "../../src/runtime/batch-hasher.ts";
 import { Consumption } from "../../src/runtime/consumption.ts";
 import { PartitionNames } from "../../src/runtime/partition-names.ts";
+import type { TopicIdentity } from "../../src/runtime/topic-identity.ts";
 import type {
+  Assignment,
   CommitOutcome,
   ConsumerHandlers,
   PartitionCommit,
@@ -60,7 +62,7 @@ function batch(generation: number, from: number, to: number, changes: Partial<Re
   };
 }
 
-function make() {
+function make(identity?: TopicIdentity) {
   const consumers: FakeConsumer[] = [];
   const events: CoreEvent[] = [];
   const fatal: Error[] = [];
@@ -70,6 +72,7 @@ function make() {
     hasher: new BatchHasher(hash, 0, [{ name: "orders", generation: 1, taskId: () => null }]),
     post: (event) => events.push(event),
     onFatal: (error) => fatal.push(error),
+    ...(identity === undefined ? {} : { identity }),
     log: () => undefined,
   });
   const handlers = (): ConsumerHandlers => consumers.at(-1)!.handlers!;
@@ -113,6 +116,27 @@ describe("consumption", () => {
       partitions: [{ pid: 2, committed: 7, metadata: "m", logStart: 0, logEnd: 9 }],
     });
     expect(consumption.joined).toBe(true);
+  });
+
+  test("E18: a topic that was replaced stops with its assignment, before anything of it is delivered; added partitions are told", async () => {
+    const identity = {
+      check: (assignment: Assignment) =>
+        assignment.generation === 4 ? null : Promise.resolve(new Map([["orders", "new id"]])),
+      addedSince: (_topic: string, partition: number) => partition === 2,
+    } as unknown as TopicIdentity;
+    const { consumption, events, handlers, assign } = make(identity);
+    consumption.join();
+    await assign(4, 1, 7);
+    expect(events.at(-1)).toMatchObject({ type: "assigned", partitions: [{ pid: 2, added: true }] });
+    const partition = { topic: "orders", partition: 2, committed: null, metadata: "", logStart: 0, logEnd: 9 };
+    void handlers().onAssign({ generation: 5, memberId: "m", partitions: [partition] });
+    await Bun.sleep(1);
+    expect(events.slice(-2)).toMatchObject([
+      { type: "assigned", generation: 5 },
+      { type: "partition-problem", pid: 2, problem: "replaced", detail: expect.stringContaining("(new id)") },
+    ]);
+    handlers().onProblem("orders", 2, "replaced", "at work");
+    expect(events.at(-1)).toMatchObject({ problem: "replaced", detail: expect.stringContaining("(at work)") });
   });
 
   test("R14: a batch carries the ownership of its assignment; one of an older assignment is discarded", async () => {

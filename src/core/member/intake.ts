@@ -5,6 +5,7 @@
 import type { Context } from "../context.ts";
 import type { AssignedEvent, DeliveredBatch } from "../events.ts";
 import type { PartitionId } from "../identity.ts";
+import { OTHER_CELLS } from "../messages.ts";
 import { bitAt, parseMetadata } from "./metadata.ts";
 import type { MemberState } from "./state.ts";
 import { HAS_ID, isUnstarted, PartitionWindow, State, type Retained } from "./window.ts";
@@ -42,7 +43,10 @@ function openWindow(ctx: Context, ownership: number, generation: number, partiti
     metadata.clusterUuid === settings.clusterUuid &&
     metadata.dedupEpoch === settings.dedupEpoch &&
     metadata.topicGeneration === ctx.topic(partition.pid).generation;
-  if (metadata !== null && metadata.clusterUuid !== settings.clusterUuid) window.otherCluster = metadata.clusterUuid;
+  if (metadata !== null && metadata.clusterUuid !== settings.clusterUuid) {
+    window.otherCluster = metadata.clusterUuid;
+    window.readFrom = OTHER_CELLS;
+  }
   if (metadata === null || !ours) return window;
   window.ours = true;
   window.readFrom = metadata.from;

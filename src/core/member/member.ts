@@ -6,14 +6,7 @@
  */
 import type { Context } from "../context.ts";
 import type { CoreEvent } from "../events.ts";
-import {
-  OTHER_CELLS,
-  type PeerMessage,
-  type PartitionReport,
-  type ProgressRow,
-  type ReportMessage,
-  type SeenException,
-} from "../messages.ts";
+import type { PeerMessage, PartitionReport, ProgressRow, ReportMessage, SeenException } from "../messages.ts";
 import { answer } from "./answers.ts";
 import { applyVerdicts, hasClaims, nextDoubtAt, nudge, partitionInfo, takeClaims, takeDoubts } from "./claims.ts";
 import { Commits } from "./commits.ts";
@@ -332,7 +325,7 @@ export class Member {
       position: window.committed,
       ours: window.ours || window.anchored,
       hadCommit: window.hadCommit || window.anchored,
-      from: window.anchored ? window.from : window.otherCluster === "" ? window.readFrom : OTHER_CELLS,
+      from: window.anchored ? window.from : window.readFrom,
       ceiling: window.ceilingFloor,
       finals: window.finalsAbove(window.committed, BITMAP_BYTES_MAX),
       logStart: window.logStart,

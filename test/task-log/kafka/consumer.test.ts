@@ -100,7 +100,7 @@ test("R14: offset and metadata of the last commit come with the assignment, toge
   const before = new Recorder();
   const first = await consume("committed", topic, before);
   await before.until("an assignment", () => before.assignments.length === 1);
-  expect(before.assignment.partitions).toEqual([
+  expect(before.assignment.partitions).toMatchObject([
     { topic, partition: 0, committed: null, metadata: "", logStart: 0, logEnd: 10 },
     { topic, partition: 1, committed: null, metadata: "", logStart: 0, logEnd: 0 },
   ]);
@@ -111,7 +111,7 @@ test("R14: offset and metadata of the last commit come with the assignment, toge
   const after = new Recorder();
   await consume("committed", topic, after);
   await after.until("the rest", () => after.recordCount === 3);
-  expect(after.assignment.partitions[0]).toEqual({
+  expect(after.assignment.partitions[0]).toMatchObject({
     topic,
     partition: 0,
     committed: 7,
@@ -451,6 +451,9 @@ test("a topic that is deleted while it is read is reported; its successor is rea
   await fill(topic, 0, 2, "successor-");
   await recorder.until("the successor", () => recorder.recordCount === 7);
   expect(recorder.assignment.partitions[0]).toMatchObject({ committed: null, metadata: "" });
+  const ids = recorder.assignments.flatMap(({ partitions }) => partitions.map(({ topicId }) => topicId));
+  expect(new Set(ids).size).toBe(2); // by which the caller knows that it is another topic
+  expect(ids[0]).toMatch(/^[0-9a-f]{32}$/);
   expect(recorder.values(0).slice(5)).toEqual(["successor-0", "successor-1"]);
   expect(recorder.fatals).toEqual([]);
 });
@@ -496,4 +499,34 @@ test("stop runs the revoke barrier once, leaves the group at once, and refuses w
   await b.until("an assignment", () => b.assignments.length === 1);
   expect(b.assignment.partitions[0]?.metadata).toBe("last");
   expect(performance.now() - startedMs).toBeLessThan(5_000); // the session is 6,000: it was not waited for
+});
+
+test("R19: a member that names another cluster is not let into the group, and is told why in words", async () => {
+  const topic = await newTopic(1);
+  const a = new Recorder();
+  const first = log.consumer({ ...quickOptions("one-cell", [topic]), clusterUuid: "a".repeat(32) });
+  started.push(first);
+  await first.start(a);
+  await a.until("an assignment", () => a.assignments.length === 1);
+  const b = new Recorder();
+  const second = log.consumer({ ...quickOptions("one-cell", [topic]), clusterUuid: "b".repeat(32) });
+  started.push(second);
+  void second.start(b);
+  await b.until("a word", () => b.warnings.some((text) => text.includes("is in use by another cell")));
+  expect(b.assignments).toEqual([]);
+  expect(a.assignments.length).toBe(1); // not disturbed
+  await first.stop();
+  await b.until("its turn", () => b.assignments.length === 1);
+});
+
+test("partitions that are added are read within seconds, not after kafkajs's minute", async () => {
+  const topic = await newTopic(1);
+  const recorder = new Recorder();
+  await consume("grows", topic, recorder);
+  await recorder.until("an assignment", () => recorder.assignments.length === 1);
+  const plainAdmin = plain.admin();
+  await plainAdmin.connect();
+  await plainAdmin.createPartitions({ topicPartitions: [{ topic, count: 3 }] });
+  await plainAdmin.disconnect();
+  await recorder.until("all of them", () => recorder.owned().length === 3);
 });

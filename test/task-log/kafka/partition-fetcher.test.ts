@@ -29,14 +29,21 @@ function setUp(count = 1) {
   start();
   const batches: RecordBatch[] = [];
   const problems: string[] = [];
+  const details: string[] = [];
   const warnings: string[] = [];
   const requests: unknown[] = [];
+  let epochEnds = 1_000; // where the leader says that the epoch asked about ends
+  let epochsAsked = 0;
   let refreshed = 0;
   let answered = Promise.withResolvers<Buffer>();
   let whenDelivered: (batch: RecordBatch) => void = () => undefined;
   const broker = {
     connectionPool: {
-      async send(protocol: { request: { encode(): Promise<unknown> } }) {
+      async send(protocol: { request: { apiName: string; encode(): Promise<unknown> } }) {
+        if (protocol.request.apiName === "OffsetForLeaderEpoch") {
+          epochsAsked++;
+          return { leaderEpoch: 0, endOffset: epochEnds };
+        }
         requests.push(protocol.request);
         const bytes = await answered.promise;
         answered = Promise.withResolvers<Buffer>();
@@ -64,17 +71,25 @@ function setUp(count = 1) {
       batches.push(batch);
       whenDelivered(batch);
     },
-    onProblem: (_, partition, problem) => problems.push(`${partition} ${problem}`),
+    onProblem: (_, partition, problem, detail = "") => {
+      problems.push(`${partition} ${problem}`);
+      details.push(detail);
+    },
     onWarning: (message) => warnings.push(message),
   });
   return {
     positions,
     batches,
     problems,
+    details,
     warnings,
     requests,
     start,
     refreshed: () => refreshed,
+    epochsAsked: () => epochsAsked,
+    epochEndsAt: (offset: number) => {
+      epochEnds = offset;
+    },
     onDelivery: (handler: (batch: RecordBatch) => void) => {
       whenDelivered = handler;
     },
@@ -164,6 +179,50 @@ test("R14: a leader epoch that falls while reading on is a replaced log: the par
   expect(batches).toHaveLength(1);
   expect(problems).toEqual(["0 truncated"]);
   expect(positions.get("t", 0)).toMatchObject({ position: 2, paused: true });
+});
+
+const higher = records({ baseOffset: 3, leaderEpoch: 9, deltas: [0, 1] });
+
+test("E18: a higher leader epoch is handed on only when its leader has what was read before", async () => {
+  for (const [end, kept] of [
+    [3, true],
+    [2, false],
+    [-1, true], // it knows no such epoch, and what was read lies before its log's start
+  ] as const) {
+    const { fetch, answer, batches, problems, details, positions, epochsAsked, epochEndsAt } = setUp();
+    const reading = fetch();
+    answer({ records: three });
+    await reading;
+    epochEndsAt(end);
+    const first = fetch();
+    answer({ records: higher });
+    await first;
+    expect([batches.length, epochsAsked()]).toEqual([1, 0]); // the next fetch asks
+    const second = fetch();
+    answer({ records: higher });
+    await second;
+    expect(epochsAsked()).toBe(1);
+    expect(batches.length).toBe(kept ? 2 : 1);
+    expect(problems).toEqual(kept ? [] : ["0 truncated"]);
+    expect(positions.get("t", 0)).toMatchObject({ position: kept ? 5 : 3, paused: !kept });
+    if (!kept) expect(details[0]).toContain("its leader of epoch 9 has them up to 2 only");
+  }
+});
+
+test("E18: an assignment that tells the epoch read last is held against the leader's, once for each of its epochs", async () => {
+  const { fetch, answer, batches, positions, epochsAsked } = setUp();
+  const assignment = assignmentOf(1);
+  positions.replace(assignment, [{ topic: "t", partition: 0, position: 3, paused: false, leaderEpoch: 4 }]);
+  positions.leaderHeardOf("t", 0, 4);
+  positions.leaderHeardOf("t", 0, 9);
+  for (let i = 0; i < 2; i++) {
+    const fetching = fetch();
+    answer({ records: i === 0 ? Buffer.alloc(0) : higher });
+    await fetching;
+    positions.leaderHeardOf("t", 0, 9);
+  }
+  expect(epochsAsked()).toBe(1);
+  expect(batches.map(({ fetchedFrom, nextPosition }) => [fetchedFrom, nextPosition])).toEqual([[3, 5]]);
 });
 
 test("going back by a seek or a new assignment may meet older epochs", async () => {
