@@ -82,7 +82,7 @@ test("records of a Java producer, compressed in every way, one after another in 
   });
 }, 90_000);
 
-test("R14: what aborted transactions left is never executed, and the group's offsets go past it", async () => {
+test("E19: R14: what aborted transactions left is never executed, and the group's offsets go past it", async () => {
   await withTopic(2, async (cluster) => {
     const { topic } = cluster;
     const { brokers } = servers.kafka;
@@ -114,7 +114,7 @@ test("R14: what aborted transactions left is never executed, and the group's off
   });
 }, 90_000);
 
-test("R14: a compacted topic: what is left of it is executed, and the group's offsets cross the gaps", async () => {
+test("E19: R14: a compacted topic: what is left of it is executed, and the group's offsets cross the gaps", async () => {
   await withTopic(2, async (cluster) => {
     const { topic } = cluster;
     const { brokers } = servers.kafka;
