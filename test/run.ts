@@ -25,7 +25,7 @@ const GROUPS: readonly Group[] = [
   },
   {
     name: "servers", // real Kafka and ZooKeeper
-    limitMs: 10 * 60_000,
+    limitMs: 12 * 60_000,
     flags: ["--timeout=60000"],
     takes: (file) =>
       /kafka|zookeeper|support\/servers|^test\/any-cluster\//.test(file) && !/scripted|^test\/simulation\//.test(file),
