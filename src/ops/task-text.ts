@@ -55,7 +55,10 @@ export function recordText(
     case "dropped":
       return `dropped: it was executed before${record.committed ? "; committed" : `${waits}`}`;
     case "committed":
-      return `below the watermark (${place.watermark}): committed; nothing more is kept of it`;
+      return (
+        `below the watermark (${place.watermark}): committed; nothing more is kept of it ` +
+        `(had it been set aside, its record would be in ${record.topic}.dead or ${record.topic}.parked)`
+      );
     case "unknown":
       return `unknown: ${nowhereText(record, place)}`;
     default:
