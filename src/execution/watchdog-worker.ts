@@ -8,7 +8,7 @@ import { type Verdict, type Moment, WatchdogEye } from "./watchdog-eye.ts";
 import { nameFrom, Word, type WatchdogStart } from "./watchdog-words.ts";
 
 /** The message goes through another thread; the kill does not wait for it longer than this. */
-const LAST_WORDS_MS = 20;
+const LAST_WORDS_MS = 40;
 
 /** Longer than any interval between two questions: the event loop stands still. */
 const SILENT_MS = 750;
@@ -66,7 +66,7 @@ function ending(): () => void {
 function kill(words: () => string, end: () => void): void {
   setTimeout(end, LAST_WORDS_MS); // before anything that could fail
   // Standard error may be a full pipe that nobody reads: the write must not be able to hold the kill up, nor its failure.
-  write(2, `vouch watchdog: ${words()}\n`, () => undefined);
+  write(2, `vouch watchdog: ${words()}\n`, end);
 }
 
 function watch(start: WatchdogStart): void {
