@@ -116,8 +116,11 @@ export class Runner implements AsyncDisposable {
       setAsideFailed: 0,
     };
     this.#checks = new Checks(options.now, options.log, this.#failures, this.#outbox, this.#count);
-    this.#writer = new SetAsideWriter(options.producer, options.log, (request, done) =>
-      this.#wasSetAside(request, done),
+    this.#writer = new SetAsideWriter(
+      options.producer,
+      options.log,
+      (request, done) => this.#wasSetAside(request, done),
+      options.now,
     );
     const shortest = Math.min(...options.tasks.map((type) => Math.min(type.handlerTimeoutMs, type.checkTimeoutMs)));
     this.#sweepMs = Math.max(SWEEP_MS_MIN, Math.min(SWEEP_MS_MAX, shortest / 4));
@@ -223,6 +226,11 @@ export class Runner implements AsyncDisposable {
       for (const attempt of running) attempt.abort(error, now + type.abortGraceMs);
     }
     this.#publish(now, null);
+  }
+
+  /** Why records cannot be set aside at the moment; "" when they can. */
+  setAsideTrouble(): string {
+    return this.#writer.trouble();
   }
 
   /** Handlers that have not ended. */

@@ -43,7 +43,22 @@ const REASONS: Readonly<Record<string, string>> = {
 /** One line about a record that was set aside. */
 export function describeSetAside({ kind, topic, reason, conflict = null }: SetAsideRequest): string {
   const first = conflict === null ? "" : ` (${conflict.origin})`;
-  return `a task is ${kind}: ${REASONS[reason] ?? reason}${first}; its record is in ${topic}.${kind}`;
+  return `a task is ${kind}: ${REASONS[reason] ?? reason}${first}; its record is in ${targetOf({ topic, kind })}`;
+}
+
+/** A refused write is asked for again after a second; one that was not was given up. */
+const TRIED_AGAIN_MS = 5_000;
+
+/** A write that waits longer for its answer is told of: the producer repeats it for some seconds before it fails. */
+const ANSWER_MS = 3_000;
+const CONSEQUENCE = "the commits of the partitions of its records wait for it";
+
+const seconds = (ms: number): string => `${Math.round(ms / 1_000)} s`;
+
+interface Trouble {
+  readonly sinceMs: number;
+  failedAtMs: number;
+  error: string;
 }
 
 export interface SetAsideRequest {
@@ -62,27 +77,50 @@ export class SetAsideWriter {
   readonly #producer: TaskProducer;
   readonly #log: RunnerLog;
   readonly #onDone: (request: SetAsideRequest, acknowledged: boolean) => void;
+  readonly #now: () => number;
   readonly #waiting = new Map<string, SetAsideRequest[]>();
-  readonly #writing = new Set<string>();
+  /** Since when the write that is under way has been waiting for its answer. */
+  readonly #writing = new Map<string, number>();
+  readonly #troubles = new Map<string, Trouble>();
 
+  /** `now`: milliseconds on a clock that only goes forward. */
   constructor(
     producer: TaskProducer,
     log: RunnerLog,
     onDone: (request: SetAsideRequest, acknowledged: boolean) => void,
+    now: () => number = () => performance.now(),
   ) {
     this.#producer = producer;
     this.#log = log;
     this.#onDone = onDone;
+    this.#now = now;
+  }
+
+  /** Which topics do not take records at the moment, why, and what waits for it; "" when all is well. */
+  trouble(): string {
+    const now = this.#now();
+    const texts: string[] = [];
+    for (const [target, sinceMs] of this.#writing) {
+      const waitedMs = now - sinceMs;
+      if (this.#troubles.has(target) || waitedMs < ANSWER_MS) continue;
+      texts.push(`${target}: no answer to a write for ${seconds(waitedMs)}; ${CONSEQUENCE}`);
+    }
+    for (const [target, { sinceMs, failedAtMs, error }] of this.#troubles) {
+      // Whoever lost the partition asks no more: what was not tried again is another node's trouble.
+      if (!this.#writing.has(target) && now - failedAtMs > TRIED_AGAIN_MS) continue;
+      texts.push(`${target} takes no records, for ${seconds(now - sinceMs)}; ${CONSEQUENCE}: ${error}`);
+    }
+    return texts.join("; ");
   }
 
   /** Ends in exactly one `onDone`. */
   add(request: SetAsideRequest): void {
-    const target = `${request.topic}.${request.kind}`;
+    const target = targetOf(request);
     const waiting = this.#waiting.get(target);
     if (waiting === undefined) this.#waiting.set(target, [request]);
     else waiting.push(request);
     if (this.#writing.has(target)) return;
-    this.#writing.add(target);
+    this.#writing.set(target, this.#now());
     // In a microtask, so that all requests of this turn go together.
     queueMicrotask(() => void this.#writeAll(target));
   }
@@ -114,7 +152,18 @@ export class SetAsideWriter {
     return batch;
   }
 
+  #failed(target: string, records: number, error: string): void {
+    const now = this.#now();
+    const trouble = this.#troubles.get(target);
+    // One that ended without a success: the partition went to another node meanwhile, and came back.
+    const goesOn = trouble !== undefined && now - trouble.failedAtMs <= 2 * TRIED_AGAIN_MS;
+    this.#troubles.set(target, { sinceMs: goesOn ? trouble.sinceMs : now, failedAtMs: now, error });
+    const fields = { topic: target, records, error, ...(goesOn ? {} : { alarm: "set-aside-refused" }) };
+    this.#log(goesOn ? "warn" : "error", `could not write to ${target}; it will be tried again`, fields);
+  }
+
   async #write(target: string, batch: readonly SetAsideRequest[]): Promise<void> {
+    this.#writing.set(target, this.#now());
     try {
       await this.#producer.send(target, batch.map(outgoing));
     } catch (thrown) {
@@ -123,13 +172,17 @@ export class SetAsideWriter {
         for (const request of batch) await this.#write(target, [request]);
         return;
       }
-      const fields = { topic: target, records: batch.length, error: describeError(thrown) };
-      this.#log("warn", `could not write to ${target}; it will be tried again`, fields);
+      this.#failed(target, batch.length, describeError(thrown));
       for (const request of batch) this.#onDone(request, false);
       return;
     }
+    if (this.#troubles.delete(target)) this.#log("info", `${target} takes records again`, {});
     for (const request of batch) this.#onDone(request, true);
   }
+}
+
+function targetOf({ topic, kind }: Pick<SetAsideRequest, "topic" | "kind">): string {
+  return `${topic}.${kind}`;
 }
 
 function outgoing(request: SetAsideRequest): OutgoingRecord {

@@ -12,6 +12,7 @@ export interface NodeStatus {
   readonly uptimeMs: number;
   readonly groupJoined: boolean; // member of the consumer group, with an assignment (which may be empty)
   readonly groupTrouble?: string; // what the task log last complained about while not joined, "" for nothing
+  readonly setAsideTrouble?: string; // why dead or parked records cannot be written at the moment, "" for nothing
   readonly topics: readonly string[]; // by topic index
   readonly core: CoreStatus;
   /** What happened at the node's edges, by name: links, limits that were reached, late handlers. All only rise. */
@@ -52,6 +53,7 @@ export function readiness(node: NodeStatus | null, startingOn = ""): readonly Ch
       stopped.length === 0,
       stopped.map(({ pid, stopped: why }) => `${partitionName(node.topics, pid)}: ${why}`).join("; "),
     ),
+    check("set-aside", (node.setAsideTrouble ?? "") === "", node.setAsideTrouble ?? ""),
   ];
 }
 

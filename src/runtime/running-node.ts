@@ -115,6 +115,7 @@ export class RunningNode implements AsyncDisposable {
       uptimeMs: performance.now() - this.#startedAt,
       groupJoined: this.#parts.consumption.joined,
       groupTrouble: this.#parts.consumption.trouble,
+      setAsideTrouble: this.#parts.runner.setAsideTrouble(),
       topics: this.#names.topics,
       core: { ...core, waitingFor: waitText(core, this.#parts.peers) },
       edges: this.#parts.edges(),

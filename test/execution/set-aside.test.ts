@@ -124,3 +124,68 @@ test("without its record nothing is written and nothing is acknowledged", async 
   expect(bench.setAsides).toEqual([{ offset: 1, acknowledged: false }]);
   expect(bench.producer.sent).toEqual([]);
 });
+
+test("what takes no records is told, with since when and why, for as long as it is tried, and also while there is no answer", async () => {
+  let now = 10_000;
+  await using bench = new Bench({}, { now: () => now });
+  const refuses = async (): Promise<void> => {
+    throw new VouchError("task-log", "the record is too large; to do: raise max.message.bytes");
+  };
+  const write = async (): Promise<void> => {
+    bench.runner.setAside(effect(1));
+    await bench.runner.idle();
+  };
+  const waits = "the commits of the partitions of its records wait for it";
+  bench.producer.guard = refuses;
+  await write();
+  now += 2_000;
+  await write();
+  const trouble = bench.runner.setAsideTrouble();
+  expect(trouble).toBe(
+    `payments.dead takes no records, for 2 s; ${waits}: the record is too large; to do: raise max.message.bytes`,
+  );
+  now += 5_001; // nobody tried again: the partition is another node's
+  expect(bench.runner.setAsideTrouble()).toBe("");
+  await write();
+  expect(bench.runner.setAsideTrouble()).toContain("for 7 s");
+  expect(bench.lines.map(({ level, fields }) => [level, fields["alarm"]])).toEqual([
+    ["error", "set-aside-refused"],
+    ["warn", undefined],
+    ["warn", undefined],
+  ]);
+
+  const answer = Promise.withResolvers<void>();
+  bench.producer.guard = () => answer.promise;
+  bench.runner.setAside(effect(2, { kind: "parked" }));
+  await Bun.sleep(0);
+  now += 2_999;
+  expect(bench.runner.setAsideTrouble()).not.toContain("parked");
+  now += 1;
+  expect(bench.runner.setAsideTrouble()).toContain(`payments.parked: no answer to a write for 3 s; ${waits}`);
+  answer.resolve();
+  await bench.runner.idle();
+  await write();
+  expect(bench.runner.setAsideTrouble()).toBe("");
+  expect(bench.lines.map(({ message }) => message)).toContain("payments.dead takes records again");
+});
+
+test("a conflict: the headers tell both payload hashes and which record executed; a redriven record loses those of its former life", async () => {
+  const former = { "vouch-conflict-origin": new TextEncoder().encode("payments:1:1") };
+  await using bench = new Bench({}, { record: (_pid, offset) => record(offset, "{}", { headers: former }) });
+  const conflict = { pid: PID, offset: 7, payloadHi: 0xa, payloadLo: 0xb0000000, ownHi: 1, ownLo: 2 };
+  bench.runner.setAside(effect(1, { kind: "parked", reason: "conflict", conflict }));
+  bench.runner.setAside(effect(2, { kind: "parked", reason: "unknown" }));
+  await bench.runner.idle();
+  const [first, second] = bench.producer.sent[0]!.records;
+  expect(first!.headers).toMatchObject({
+    "vouch-reason": "conflict",
+    "vouch-payload-hash": "0000000100000002",
+    "vouch-conflict-payload-hash": "0000000ab0000000",
+    "vouch-conflict-origin": "payments:3:7",
+  });
+  expect(Object.keys(second!.headers!).toSorted()).toEqual(["vouch-attempts", "vouch-origin", "vouch-reason"]);
+  expect(bench.lines.map(({ message }) => message)).toEqual([
+    "a task is parked: its task id was executed with another payload (payments:3:7); its record is in payments.parked",
+    "a task is parked: nobody can say whether it ran; its record is in payments.parked",
+  ]);
+});

@@ -82,6 +82,7 @@ describe("readiness", () => {
     expect(failing(nodeStatus({ groupJoined: false }))).toEqual(["group"]);
     const stopped = coreStatus().partitions.map((partition) => ({ ...partition, stopped: "truncated" }));
     expect(failing(nodeStatus({}, { partitions: stopped }))).toEqual(["partitions"]);
+    expect(failing(nodeStatus({ setAsideTrouble: "payments.dead takes no records" }))).toEqual(["set-aside"]);
   });
 
   test("what the node waits for, and which partition stopped, is said in words", () => {

@@ -254,8 +254,7 @@ const dying: readonly (readonly [name: string, tricks: Partial<Record<HandlerTri
   [
     "a handler that calls process.exit, and one that leaves a rejection to nobody",
     {
-      "exits-with-0":
-        /process ends while the handler of jobs:\d:\d+ ran, and nobody stopped the node: .* To do: /,
+      "exits-with-0": /process ends while the handler of jobs:\d:\d+ ran, and nobody stopped the node: .* To do: /,
       "leaves-a-rejection": /process ends while the handler of jobs:\d:\d+ ran/,
     },
   ],

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { type EffectLine, EffectReader, EffectWriter, formatLine } from "../../src/cli/demo/effect-record.ts";
 import type { CheckAnswer } from "../../src/core/events.ts";
 import type { TaskDefinition } from "../../src/execution/define.ts";
+import { OutcomeUnknown } from "../../src/execution/outcome-errors.ts";
 
 /** What one task does; a misbehaving handler has no effect in that run. */
 export interface Misbehaviour {
@@ -85,6 +86,7 @@ const handlers = {
     error.cause = error;
     throw error;
   },
+  "says-unknown": () => Promise.reject(new OutcomeUnknown("no answer from the provider")),
   "rejects-undefined": () => Promise.reject(undefined),
   "never-ends": () => new Promise(() => undefined),
   /** Goes on by itself, whatever its signal says. */

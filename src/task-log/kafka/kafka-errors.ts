@@ -68,12 +68,29 @@ export function isUnknownTopic(thrown: unknown): boolean {
   return errorCodes(thrown).includes("UNKNOWN_TOPIC_OR_PARTITION");
 }
 
+/** What a person can do about a write that a broker refuses; "" where nothing but waiting helps. */
+export function writeAdvice(topic: string, thrown: unknown): string {
+  const codes = errorCodes(thrown);
+  const has = (...any: string[]): boolean => any.some((code) => codes.includes(code));
+  if (has("MESSAGE_TOO_LARGE", "RECORD_LIST_TOO_LARGE")) return `raise max.message.bytes of ${topic}`;
+  if (has("NOT_ENOUGH_REPLICAS", "NOT_ENOUGH_REPLICAS_AFTER_APPEND"))
+    return `bring the replicas of ${topic} back, or lower its min.insync.replicas`;
+  if (has("UNKNOWN_TOPIC_OR_PARTITION", "KafkaJSTopicMetadataNotLoaded")) return `create topic ${topic}`;
+  if (has("TOPIC_AUTHORIZATION_FAILED")) return `allow this node's user to write to ${topic}`;
+  if (has("CLUSTER_AUTHORIZATION_FAILED")) return "allow this node's user IdempotentWrite on the cluster";
+  return "";
+}
+
 /** "unavailable" (and retriable) when a broker did not answer or is not ready, else "task-log". */
-export function toVouchError(what: string, thrown: unknown): VouchError {
+export function toVouchError(what: string, thrown: unknown, advice = ""): VouchError {
   if (thrown instanceof VouchError) return thrown;
   const unreachable = errorCodes(thrown).some((code) => UNREACHABLE.has(code));
   const unavailable = !isHopeless(thrown) && (unreachable || isBusy(thrown));
-  return new VouchError(unavailable ? "unavailable" : "task-log", `${what}: ${describeError(thrown)}`, {
-    cause: thrown,
-  });
+  return new VouchError(
+    unavailable ? "unavailable" : "task-log",
+    `${what}: ${describeError(thrown)}${advice === "" ? "" : `; to do: ${advice}`}`,
+    {
+      cause: thrown,
+    },
+  );
 }

@@ -10,7 +10,7 @@ import { type Message, Partitioners, type Producer, type ICustomPartitioner } fr
 import { VouchError } from "../../errors.ts";
 import type { OutgoingRecord, TaskProducer } from "../task-log.ts";
 import { CLIENT_RETRY, createClient, endsWithin, type KafkaClient, type KafkaConnection } from "./client.ts";
-import { toVouchError } from "./kafka-errors.ts";
+import { toVouchError, writeAdvice } from "./kafka-errors.ts";
 
 const REQUEST_RECORDS_MAX = 1_000; // kafkajs groups records by partition in quadratic time
 const REQUEST_BYTES_MAX = 512 * 1024; // a broker takes 1 MB a batch by default
@@ -90,7 +90,7 @@ export class KafkaProducer implements TaskProducer {
 
   #settleFailed(request: readonly [Waiting, ...Waiting[]], thrown: unknown): void {
     const foreign = thrown instanceof NoSuchPartition ? thrown : null;
-    const error = toVouchError(`writing to ${request[0].topic} failed`, thrown);
+    const error = toVouchError(`writing to ${request[0].topic} failed`, thrown, writeAdvice(request[0].topic, thrown));
     for (const each of request.toReversed()) {
       // Nothing was written yet: those that went along with a wrong record are not to blame.
       const innocent = foreign !== null && !each.messages.some(({ partition }) => partition === foreign.partition);
