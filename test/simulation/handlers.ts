@@ -4,6 +4,7 @@
  */
 import type { CheckAnswer } from "../../src/core/events.ts";
 import { defineTasks, type Task, type TaskContext, type TaskDefinition } from "../../src/execution/define.ts";
+import { FailedForGood, OutcomeUnknown } from "../../src/execution/outcome-errors.ts";
 import type { History } from "./history.ts";
 import type { Run, SimulationSettings } from "./observer.ts";
 import type { SimulatedProcess, VirtualTime } from "./virtual-time.ts";
@@ -17,8 +18,11 @@ export interface RunPlan {
   readonly afterMs: number;
   /** From the request until the effect is there, also when the process is gone: less than `effectSettleMs`. */
   readonly landMs: number;
-  /** failure: throws before any effect. hang: never requests an effect and waits for its signal. deaf: as that, and ignores it. */
-  readonly outcome: "success" | "failure" | "hang" | "deaf";
+  /**
+   * failure: throws before any effect; failed-for-good: and says that no attempt will succeed. unsure: requests the effect and throws
+   * that it does not know, before it is there. hang: never requests an effect and waits for its signal; deaf: as that, and ignores it.
+   */
+  readonly outcome: "success" | "failure" | "failed-for-good" | "unsure" | "hang" | "deaf";
   /** The process is stopped so long between the start check and the handler's first instruction; 0: not. */
   readonly stoppedMs: number;
   /** The handler keeps the event loop busy so long at its beginning; 0: not. */
@@ -100,13 +104,18 @@ export class Handlers {
       throw new Error("aborted");
     }
     if (plan.beforeMs > 0) await Bun.sleep(plan.beforeMs);
-    if (plan.outcome === "failure") {
+    if (plan.outcome === "failure" || plan.outcome === "failed-for-good") {
       this.#end(run, context.signal.aborted ? "unknown" : "failure");
-      throw new Error("the handler reports failure");
+      throw plan.outcome === "failure" ? new Error("the handler reports failure") : new FailedForGood("it never will");
     }
     if (context.signal.aborted) {
       this.#end(run, "unknown");
       throw new Error("aborted");
+    }
+    if (plan.outcome === "unsure") {
+      this.#request(run, plan.landMs, unheard, unheard);
+      this.#end(run, "unknown");
+      throw new OutcomeUnknown("no answer");
     }
     await this.#land(run, process, plan.landMs);
     if (plan.afterMs > 0) await Bun.sleep(plan.afterMs);
@@ -196,19 +205,24 @@ export class Handlers {
   /** The request is out: the effect lands whatever becomes of the process. */
   #land(run: Run, process: SimulatedProcess, ms: number): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const refused = (): void => process.enter(() => reject(new Error("the sink refuses an old token")));
+    this.#request(run, ms, () => process.enter(resolve), refused);
+    return promise.catch((error: unknown) => {
+      this.#end(run, "failure");
+      throw error;
+    });
+  }
+
+  #request(run: Run, ms: number, landed: () => void, refused: () => void): void {
     this.#time.after(ms, () => {
       if (this.#settings.sinkChecksTokens && !this.#takesToken(run)) {
-        process.enter(() => reject(new Error("the sink refuses an old token")));
+        refused();
         return;
       }
       run.effectAt = this.#time.now;
       this.#effects.set(run.taskId, this.effects(run.taskId) + 1);
       this.#history.add({ type: "effect", at: this.#time.now, run: run.number, taskId: run.taskId });
-      process.enter(resolve);
-    });
-    return promise.catch((error: unknown) => {
-      this.#end(run, "failure");
-      throw error;
+      landed();
     });
   }
 
@@ -253,4 +267,8 @@ export class Handlers {
     if (plan.answer === "throw") throw new Error("the check throws");
     return answer;
   }
+}
+
+function unheard(): void {
+  // The handler is gone when its effect lands.
 }

@@ -21,12 +21,14 @@ export class Workload implements Behaviour {
   readonly #records: Random;
   readonly #handlers: Random;
   readonly #checks: Random;
+  readonly #words: Random;
   readonly #total: number;
   readonly #failureRate: number;
   readonly #hangRate: number;
   readonly #conflictRate: number;
   readonly #gapRate: number;
   readonly #slowRate: number;
+  readonly #unsureRate: number;
   readonly #ids: string[] = [];
   readonly #payloads: number[] = [];
   #produced = 0;
@@ -36,6 +38,7 @@ export class Workload implements Behaviour {
     this.#records = random.split("records");
     this.#handlers = random.split("handlers");
     this.#checks = random.split("checks");
+    this.#words = random.split("words");
     const shape = random.split("shape");
     this.#total = Math.min(tasksMax, shape.pick([60, 80, 120, 120, 160, 320]));
     this.#failureRate = shape.pick([0, 0.02, 0.1, 0.3]);
@@ -43,6 +46,7 @@ export class Workload implements Behaviour {
     this.#conflictRate = shape.pick([0, 0, 0.1]);
     this.#gapRate = shape.pick([0, 0, 0.1]);
     this.#slowRate = shape.pick([0.02, 0.1, 0.3]);
+    this.#unsureRate = this.#words.pick([0, 0, 0.02, 0.1]);
   }
 
   get produced(): number {
@@ -105,7 +109,13 @@ export class Workload implements Behaviour {
       ? random.below(random.chance(0.8) ? timing.leaseMs : timing.handlerTimeoutMs * 0.9)
       : plan.beforeMs;
     if (random.chance(this.#hangRate)) return { ...plan, beforeMs, outcome: random.chance(0.7) ? "hang" : "deaf" };
-    if (random.chance(this.#failureRate)) return { ...plan, beforeMs, outcome: "failure" };
+    if (random.chance(this.#failureRate)) {
+      return { ...plan, beforeMs, outcome: this.#words.chance(0.1) ? "failed-for-good" : "failure" };
+    }
+    if (this.#words.chance(this.#unsureRate)) {
+      const landMs = this.#words.chance(0.5) ? this.#words.next() * (this.#settings.effectSettleMs - 2) : plan.landMs;
+      return { ...plan, beforeMs, landMs, outcome: "unsure" };
+    }
     const afterMs = random.chance(slow / 3) ? random.below(timing.leaseMs) : plan.afterMs;
     return { ...plan, beforeMs, afterMs, ...this.#surprise() };
   }
