@@ -1033,6 +1033,20 @@ export const mutations: readonly Mutation[] = [
       "R18: a task that ran longer than the filter remembers is in the window from its end",
     ],
   ]),
+  ...of("replica.ts", lease, [
+    [
+      "r18-pushed-open",
+      'if (chunk.purpose === "merge") this.remember',
+      "if (chunk.last) this.remember",
+      "R18: what W passes by a sync stays in the leader's generation, and is not put into the open one (seed 10151)",
+    ],
+    [
+      "r18-broken-off",
+      "    this.remember(); // what W passed in a sync that never came to its end\n",
+      "",
+      "R18: what W passed by a sync that broke off is told to the next leader",
+    ],
+  ]),
   ...of("table.ts", lease, [
     [
       "r18-only-the-aged",
