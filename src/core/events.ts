@@ -35,6 +35,8 @@ export interface AssignedEvent {
   readonly logEnd: number;
   /** The partition was added after the cell began: "latest" is its beginning. */
   readonly added?: boolean;
+  /** Another topic than the cell's has the name now: what a person should know. The partition stands still from the start. */
+  readonly replaced?: string;
 }
 
 export interface InSyncState {

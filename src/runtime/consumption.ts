@@ -187,13 +187,11 @@ export class Consumption {
       assert(pid !== null, `assigned a partition of ${topic}, which was not asked for`);
       const { committed, metadata, logStart, logEnd } = rest;
       const added = this.#options.identity?.addedSince(topic, partition) === true ? { added: true } : {};
-      return [{ pid, committed, metadata, logStart, logEnd, ...added }];
+      const what = replaced.get(topic);
+      const stopped = what === undefined ? {} : { replaced: this.#replacedText(topic, what) };
+      return [{ pid, committed, metadata, logStart, logEnd, ...added, ...stopped }];
     });
     this.#options.post({ type: "assigned", generation: assignment.generation, partitions });
-    for (const { topic, partition } of assignment.partitions) {
-      const what = replaced.get(topic);
-      if (what !== undefined) this.#stop(topic, partition, "replaced", this.#replacedText(topic, what));
-    }
     return this.#assigned.promise;
   }
 

@@ -44,7 +44,7 @@ export class TopicIdentity {
     const replaced = new Map<string, string>();
     for (const [topic, id] of ids) {
       const recorded = await this.#recorded(topic, id);
-      if (recorded !== id) replaced.set(topic, `its id was ${recorded}, is ${id}`);
+      if (recorded !== id) replaced.set(topic, `its id was ${recorded}, is ${id}; or is this another Kafka cluster?`);
     }
     return replaced;
   }

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readFileSync, rmSync, truncateSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { openKafkaTaskLog } from "../../src/task-log/kafka/index.ts";
 import { type Cluster, type NewTask, type TestNode, withCluster } from "../support/cluster.ts";
 import { sharedServers } from "../support/cluster-servers.ts";
 import { addPartitions, createTopicAgain, deleteTopic, foreignCommit } from "../support/foreign-client.ts";
@@ -162,6 +163,46 @@ test(
       await beginAnew(cluster, [{ partition: 0, offset: 5 }]);
       await cluster.settled();
       expectOnce(cluster, 32);
+    });
+  },
+  TEST_MS,
+);
+
+test(
+  "E18: a node that reaches another Kafka cluster with a topic of the same name takes its offsets for nobody's: it stands still",
+  async () => {
+    await withCluster(SETTING, async (cluster) => {
+      for (const partition of [0, 1]) await produceNamed(cluster, "old", partition, 5);
+      await cluster.settled();
+      const elsewhere = openKafkaTaskLog({
+        brokers: [kafka.brokers],
+        clientId: "elsewhere",
+        onWarning: () => undefined,
+      });
+      try {
+        await elsewhere.admin().createTopic(cluster.topic, 2);
+        const others = Array.from({ length: 9 }, (_, i) => ({
+          partition: i % 2,
+          value: "{}",
+          headers: { "task-id": `x${i}` },
+        }));
+        await elsewhere.producer().send(cluster.topic, others);
+      } finally {
+        await elsewhere.close();
+      }
+      const cell = [...cluster.nodes];
+      const lost = await cluster.addNode({ identity: { kafkaBrokers: kafka.brokers }, waitUntilReady: false });
+      await cluster.waitFor("it to stand still", async () => {
+        const text = await stoppedWhy(lost).catch(() => "");
+        return text.includes(`${cluster.topic}/0: `) && text.includes("or is this another Kafka cluster?");
+      });
+      for (const partition of [0, 1]) await produceNamed(cluster, "more", partition, 5);
+      await cluster.waitFor("the cell's work", () => effectsOf(cluster, "more") === 10);
+      await lost.kill();
+      await cluster.ready(cell);
+      await cluster.settled();
+      expectOnce(cluster, 20);
+      expect(cluster.judgement().starts).toBe(20);
     });
   },
   TEST_MS,

@@ -111,6 +111,21 @@ test("R14: records of an older leader epoch above the committed position are not
   expect(next.reports.flatMap(({ claims }) => claims)).toHaveLength(1);
 });
 
+test("E18: a partition of a replaced topic stands still from its assignment on: the leader hears nothing of it, nothing is committed", () => {
+  const member = new OneMember();
+  const partition = { pid: 0, committed: null, metadata: "", logStart: 0, logEnd: 9 };
+  member.step({ type: "assigned", generation: 1, partitions: [{ ...partition, replaced: "another topic" }] });
+  expect(member.last("positions").partitions[0]).toMatchObject({ position: 0, paused: true });
+  expect(member.last("alarm")).toMatchObject({ code: "truncated", message: expect.stringContaining("another topic") });
+  for (let i = 0; i < 20; i++) {
+    member.tick(100);
+    member.acknowledge();
+  }
+  member.deliver(0, 2, [], { claim: false });
+  expect(member.reports.flatMap(({ partitions }) => partitions)).toEqual([]);
+  expect(member.all("commit")).toEqual([]);
+});
+
 test("R14: a commit above the rise carries the higher epoch, and an older record stops the next owner", () => {
   const member = new OneMember();
   member.own();

@@ -53,7 +53,7 @@ export interface AddNodeOptions {
   readonly tasks?: string;
   readonly environment?: Readonly<Record<string, string>>;
   /** Of another cell, or of a node that is set up wrongly: instead of the cluster's own. */
-  readonly identity?: { readonly cell?: string; readonly kafkaGroupId?: string };
+  readonly identity?: { readonly cell?: string; readonly kafkaGroupId?: string; readonly kafkaBrokers?: string };
   readonly topic?: string;
   /** Do not wait until it is a member of the cell and the group. */
   readonly waitUntilReady?: boolean;

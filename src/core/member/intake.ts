@@ -23,6 +23,7 @@ export function assign(state: MemberState, generation: number, partitions: reado
     window.paused = state.paused || state.draining;
     if (state.joinEpoch !== state.epoch) window.doubtOwnership();
     state.windows.set(partition.pid, window);
+    if (partition.replaced !== undefined) stopReplaced(state, window, partition.replaced);
     const { pid, ownership, fetchPosition: position, paused, leaderEpoch } = window;
     return { pid, ownership, position, paused, leaderEpoch };
   });
@@ -218,14 +219,16 @@ export function partitionProblem(state: MemberState, pid: PartitionId, problem: 
     readNoFurther(state, window);
     return;
   }
-  // What runs may end, but a position in the log that was is none in the one that is.
-  if (problem === "replaced") window.commitFatal = true;
-  stopPartition(
-    state,
-    window,
-    problem === "truncated" || problem === "replaced" ? "truncated" : "out-of-range",
-    detail === "" ? `the task log answered "${problem}" at offset ${window.fetchPosition}` : detail,
-  );
+  const why = detail === "" ? `the task log answered "${problem}" at offset ${window.fetchPosition}` : detail;
+  if (problem === "replaced") stopReplaced(state, window, why);
+  else stopPartition(state, window, problem === "truncated" ? "truncated" : "out-of-range", why);
+}
+
+/** What runs may end, but a position in the log that was is none in the one that is. */
+function stopReplaced(state: MemberState, window: PartitionWindow, why: string): void {
+  window.replaced = true;
+  window.commitFatal = true;
+  stopPartition(state, window, "truncated", why);
 }
 
 /**

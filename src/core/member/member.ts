@@ -316,7 +316,7 @@ export class Member {
 
   #queuePartitionReport(window: PartitionWindow): void {
     const { state } = this;
-    if (window.reported || window.infoKnown || !window.confirmed) return;
+    if (window.reported || window.infoKnown || !window.confirmed || window.replaced) return;
     window.reported = true;
     const report: PartitionReport = {
       pid: window.pid,

@@ -125,6 +125,8 @@ export class PartitionWindow {
   hadCommit = false;
   ours = false;
   readFrom = -1;
+  /** Another topic's: nothing is committed, and the leader does not hear of it, which may know its namesake by somebody else. */
+  replaced = false;
   /** The commit that was read is another cell's: its cluster UUID; "" when it is not. */
   otherCluster = "";
   readFinals: Uint8Array = new Uint8Array(0);
