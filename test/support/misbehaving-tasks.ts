@@ -6,7 +6,7 @@ import { appendFileSync } from "node:fs";
 import { join } from "node:path";
 import { type EffectLine, EffectReader, EffectWriter, formatLine } from "../../src/cli/demo/effect-record.ts";
 import type { CheckAnswer } from "../../src/core/events.ts";
-import type { TaskDefinition } from "../../src/execution/define.ts";
+import type { Task, TaskDefinition } from "../../src/execution/define.ts";
 import { OutcomeUnknown } from "../../src/execution/outcome-errors.ts";
 
 /** What one task does; a misbehaving handler has no effect in that run. */
@@ -129,6 +129,13 @@ export function readSetting(): MisbehavingSetting {
   return JSON.parse(text) as MisbehavingSetting;
 }
 
+/** A record without a value has no payload, and nothing to do; one with this header has its payload read all the same. */
+export const READS_PAYLOAD = "reads-payload";
+
+function workOf(task: Task<Misbehaviour>): Misbehaviour {
+  return task.value === null && task.header(READS_PAYLOAD) === null ? {} : task.payload;
+}
+
 export function misbehavingTasks(setting: MisbehavingSetting): TaskDefinition<Misbehaviour> {
   const path = join(setting.folder, RECORD_FILE);
   const writer = new EffectWriter(path);
@@ -144,11 +151,9 @@ export function misbehavingTasks(setting: MisbehavingSetting): TaskDefinition<Mi
   return {
     topic: setting.topic,
     onUnknown: "park",
-    decode: (record) =>
-      JSON.parse(record.value === null ? "{}" : new TextDecoder().decode(record.value)) as Misbehaviour,
     async execute(task, { token }) {
       const line = { taskId: task.id, node: setting.node, pid: process.pid, token: token.toString() };
-      const { handler, runs = Number.POSITIVE_INFINITY, courierMs, ms = 0 } = task.payload;
+      const { handler, runs = Number.POSITIVE_INFINITY, courierMs, ms = 0 } = workOf(task);
       writer.append({ ...line, kind: "start" });
       readNew();
       if ((starts.get(task.id) ?? 0) <= runs) {
@@ -159,7 +164,7 @@ export function misbehavingTasks(setting: MisbehavingSetting): TaskDefinition<Mi
       writer.append({ ...line, kind: "effect" });
     },
     check(task) {
-      const { check } = task.payload;
+      const { check } = workOf(task);
       appendFileSync(join(setting.folder, CHECKS_FILE), `${task.id} ${setting.node} ${check ?? "truth"}\n`);
       if (check !== undefined) return checks[check]() as CheckAnswer;
       readNew();
