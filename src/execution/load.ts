@@ -1,6 +1,6 @@
 /** Task modules by path. Every module is tried, and every error of every module is reported in one throw. */
 import { existsSync } from "node:fs";
-import { resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { describeError, TaskModuleError } from "../errors.ts";
 import type { TaskDefaults, TaskType } from "./define.ts";
@@ -50,12 +50,24 @@ async function defaultExportOf(path: string): Promise<Loaded> {
   try {
     module = (await import(pathToFileURL(file).href)) as Record<string, unknown>;
   } catch (thrown) {
-    return { violation: `throws while it is imported: ${describeError(thrown)}${placeOf(thrown)}`, cause: thrown };
+    const what = `throws while it is imported: ${describeError(thrown)}${placeOf(thrown)}`;
+    return { violation: `${what}${missingPackage(thrown, file)}`, cause: thrown };
   }
   if (module["default"] !== undefined) return { exported: module["default"] };
   const named = Object.keys(module).filter((name) => name !== "default");
   const seen = named.length === 0 ? "it exports nothing" : `it exports ${named.join(", ")}`;
   return { violation: `has no default export (${seen}); write "export default defineTasks({ ... })"` };
+}
+
+/** Where packages are looked for, when that is what the import failed on; "" otherwise. */
+function missingPackage(thrown: unknown, file: string): string {
+  const specifier = /Cannot find (?:package|module) '([^'./][^']*)'/.exec(describeError(thrown))?.[1];
+  if (specifier === undefined) return "";
+  const name = specifier
+    .split("/")
+    .slice(0, specifier.startsWith("@") ? 2 : 1)
+    .join("/");
+  return `; packages are looked for in the node_modules folders beside and above it: "npm install ${name}" in ${dirname(file)}`;
 }
 
 /** " (at /app/tasks.ts:3:7)" for the user's own line; "" when the error does not say. */

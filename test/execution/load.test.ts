@@ -89,3 +89,14 @@ test("errors of import and of definition are told together", async () => {
   expect(message).toContain("m1.ts: execute: expected a function, got 1");
   expect(message).toContain("m1.ts: onUnknown: expected");
 });
+
+test("a package that is not installed: its name without the path inside it, and where to install it", async () => {
+  const paths = modules(
+    'import a from "@left/out/deep.js"; export default a;',
+    'import "./none.ts"; export default 1;',
+  );
+  const { message } = await refused(paths);
+  expect(message).toContain(`"npm install @left/out" in ${join(paths[0]!, "..")}`);
+  // A file of the module's own that is missing is no package.
+  expect(message.split("\n").find((line) => line.includes("none.ts"))).not.toContain("npm install");
+});
