@@ -113,7 +113,7 @@ async function openSideTopics(topic: string, { admin, log }: TopicsOptions): Pro
   const described = await admin.describeTopic(topic);
   if (described === null) log("warn", `topic ${topic} does not exist yet: create it, the cell waits for it`, {});
   for (const side of [`${topic}.dead`, `${topic}.parked`]) {
-    if ((await admin.describeTopic(side)) === null) await admin.createTopic(side, described?.partitions ?? 1);
+    if ((await admin.describeTopic(side)) === null) await admin.createTopic(side, described?.partitions ?? 1, topic);
   }
   return described?.partitions ?? 0;
 }

@@ -137,8 +137,11 @@ export interface GroupOffset {
 export interface TaskAdmin {
   /** null for a topic that does not exist. */
   describeTopic(topic: string): Promise<TopicDescription | null>;
-  /** Creates it; an existing one is fine. @throws VouchError when it cannot be created. */
-  createTopic(topic: string, partitions: number): Promise<void>;
+  /**
+   * Creates it; an existing one is fine. `holding`: a topic whose records must fit into it with some headers more, where the
+   * log has a limit and can say it. @throws VouchError when it cannot be created.
+   */
+  createTopic(topic: string, partitions: number, holding?: string): Promise<void>;
   /** Committed offset, log start and log end of every partition, as the group has them. */
   groupOffsets(groupId: string, topic: string): Promise<readonly GroupOffset[]>;
   close(): Promise<void>;

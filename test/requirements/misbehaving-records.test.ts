@@ -106,11 +106,18 @@ test(
   async () => {
     const value = (work: object): string => JSON.stringify({ ...work, pad: "x".repeat(1_000_000) });
     const failing = value({ handler: "throws-string" });
-    const places = await produce(2, [{ value: value({}) }, { value: failing }, { value: value({}) }]);
+    // As large as a broker takes it by default, and nothing compresses it: only its headers make the copy larger.
+    const noise = (bytes: number): string => crypto.getRandomValues(Buffer.alloc(bytes)).toString("base64");
+    const pad = Array.from({ length: 12 }, () => noise(65_535)).join("");
+    const full = JSON.stringify({ handler: "throws-string", pad: pad.slice(0, 1_048_588 - 150) });
+    const values = [value({}), failing, value({}), full];
+    const places = await produce(
+      2,
+      values.map((each) => ({ value: each })),
+    );
     await cell.settled();
-    expect(effectsOf(places)).toEqual([1, 0, 1]);
-    const dead = await found("dead", places[1]);
-    expect(text(dead.value) === failing).toBe(true);
+    expect(effectsOf(places)).toEqual([1, 0, 1, 0]);
+    for (const at of [1, 3]) expect(text((await found("dead", places[at])).value) === values[at]).toBe(true);
   },
   LIMIT_MS,
 );

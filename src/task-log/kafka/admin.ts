@@ -1,10 +1,10 @@
 /** Topics and group positions, asked of the brokers when they are wanted; connected at the first question. */
 
-import type { Admin } from "kafkajs";
+import { type Admin, ConfigResourceTypes } from "kafkajs";
 import { VouchError } from "../../errors.ts";
 import type { GroupOffset, TaskAdmin, TopicDescription } from "../task-log.ts";
 import { CLIENT_RETRY, createClient, endsWithin, type KafkaClient, type KafkaConnection } from "./client.ts";
-import { isBusy, isUnknownTopic, toVouchError } from "./kafka-errors.ts";
+import { isBusy, isHopeless, isUnknownTopic, toVouchError } from "./kafka-errors.ts";
 
 const CLOSE_MS = 5_000;
 /** A broker that has just started reads its groups first. */
@@ -12,6 +12,10 @@ const BUSY_MS = 10_000;
 const BUSY_POLL_MS = 100;
 const CREATED_WITHIN_MS = 10_000;
 const CREATED_POLL_MS = 50;
+
+const RECORD_BYTES_MAX = "max.message.bytes";
+/** What is set aside has some headers more: where it came from, why, and the last error. */
+const HEADERS_BYTES = 65_536;
 
 export class KafkaAdmin implements TaskAdmin {
   readonly #connection: KafkaConnection;
@@ -39,9 +43,20 @@ export class KafkaAdmin implements TaskAdmin {
     });
   }
 
-  async createTopic(topic: string, partitions: number): Promise<void> {
+  async createTopic(topic: string, partitions: number, holding?: string): Promise<void> {
+    const recordBytes = holding === undefined ? null : await this.#recordBytesMax(holding);
     await this.#ask(`creating ${topic} failed`, async (admin) => {
-      await admin.createTopics({ topics: [{ topic, numPartitions: partitions }], waitForLeaders: false });
+      const plain = { topic, numPartitions: partitions };
+      if (recordBytes !== null) {
+        const configEntries = [{ name: RECORD_BYTES_MAX, value: String(recordBytes + HEADERS_BYTES) }];
+        try {
+          await admin.createTopics({ topics: [{ ...plain, configEntries }], waitForLeaders: false });
+          return;
+        } catch (error) {
+          if (!isHopeless(error)) throw error; // else the cluster has a policy: as it likes its topics
+        }
+      }
+      await admin.createTopics({ topics: [plain], waitForLeaders: false });
     });
     // The controller answers before the other brokers know the topic, and its leaders come later still.
     const startedMs = performance.now();
@@ -51,6 +66,21 @@ export class KafkaAdmin implements TaskAdmin {
       }
       await Bun.sleep(CREATED_POLL_MS);
     }
+  }
+
+  /** null: no such topic, or this user may not know. */
+  async #recordBytesMax(topic: string): Promise<number | null> {
+    return this.#ask(`describing ${topic} failed`, async (admin) => {
+      try {
+        const resource = { type: ConfigResourceTypes.TOPIC, name: topic, configNames: [RECORD_BYTES_MAX] };
+        const { resources } = await admin.describeConfigs({ resources: [resource], includeSynonyms: false });
+        const value = Number(resources[0]?.configEntries[0]?.configValue ?? "");
+        return Number.isInteger(value) && value > 0 ? value : null;
+      } catch (error) {
+        if (isUnknownTopic(error) || isHopeless(error)) return null;
+        throw error;
+      }
+    });
   }
 
   async #hasLeaders(topic: string): Promise<boolean> {

@@ -64,6 +64,10 @@ export function isOthersGroup(thrown: unknown): boolean {
   return errorCodes(thrown).includes("INCONSISTENT_GROUP_PROTOCOL");
 }
 
+export function isTooLarge(thrown: unknown): boolean {
+  return errorCodes(thrown).some((code) => code === "MESSAGE_TOO_LARGE" || code === "RECORD_LIST_TOO_LARGE");
+}
+
 export function isUnknownTopic(thrown: unknown): boolean {
   return errorCodes(thrown).includes("UNKNOWN_TOPIC_OR_PARTITION");
 }
@@ -72,7 +76,7 @@ export function isUnknownTopic(thrown: unknown): boolean {
 export function writeAdvice(topic: string, thrown: unknown): string {
   const codes = errorCodes(thrown);
   const has = (...any: string[]): boolean => any.some((code) => codes.includes(code));
-  if (has("MESSAGE_TOO_LARGE", "RECORD_LIST_TOO_LARGE")) return `raise max.message.bytes of ${topic}`;
+  if (isTooLarge(thrown)) return `raise max.message.bytes of ${topic}`;
   if (has("NOT_ENOUGH_REPLICAS", "NOT_ENOUGH_REPLICAS_AFTER_APPEND"))
     return `bring the replicas of ${topic} back, or lower its min.insync.replicas`;
   if (has("UNKNOWN_TOPIC_OR_PARTITION", "KafkaJSTopicMetadataNotLoaded")) return `create topic ${topic}`;

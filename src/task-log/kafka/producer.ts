@@ -6,11 +6,11 @@
  */
 
 import assert from "node:assert/strict";
-import { type Message, Partitioners, type Producer, type ICustomPartitioner } from "kafkajs";
+import { CompressionTypes, type Message, Partitioners, type Producer, type ICustomPartitioner } from "kafkajs";
 import { VouchError } from "../../errors.ts";
 import type { OutgoingRecord, TaskProducer } from "../task-log.ts";
 import { CLIENT_RETRY, createClient, endsWithin, type KafkaClient, type KafkaConnection } from "./client.ts";
-import { toVouchError, writeAdvice } from "./kafka-errors.ts";
+import { isTooLarge, toVouchError, writeAdvice } from "./kafka-errors.ts";
 
 const REQUEST_RECORDS_MAX = 1_000; // kafkajs groups records by partition in quadratic time
 const REQUEST_BYTES_MAX = 512 * 1024; // a broker takes 1 MB a batch by default
@@ -77,13 +77,26 @@ export class KafkaProducer implements TaskProducer {
     while (this.#waiting.length > 0) {
       const request = this.#nextRequest();
       try {
-        const { producer } = await this.#connect();
-        const messages = request.flatMap((each) => each.messages);
-        await producer.send({ topic: request[0].topic, acks: -1, messages });
+        await this.#write(request);
         for (const { resolve } of request) resolve();
       } catch (thrown) {
-        await this.#disconnect();
         this.#settleFailed(request, thrown);
+      }
+    }
+  }
+
+  /** What a broker finds too large may have been compressed where it came from: once more, compressed. */
+  async #write(request: readonly [Waiting, ...Waiting[]]): Promise<void> {
+    const { topic } = request[0];
+    const messages = request.flatMap((each) => each.messages);
+    for (const compression of [CompressionTypes.None, CompressionTypes.GZIP]) {
+      try {
+        const { producer } = await this.#connect();
+        await producer.send({ topic, acks: -1, compression, messages });
+        return;
+      } catch (thrown) {
+        await this.#disconnect();
+        if (!isTooLarge(thrown) || compression === CompressionTypes.GZIP) throw thrown;
       }
     }
   }

@@ -76,11 +76,43 @@ test("a record for a partition that does not exist fails its own send only", asy
 
 test("a record that the broker finds too large is an error, and the next one is written", async () => {
   await admin.createTopic("too-large", 1);
-  const failed = await producer.send("too-large", [{ value: "x".repeat(2_000_000) }]).catch((error: unknown) => error);
+  const failed = await producer.send("too-large", [{ value: noise(2_000_000) }]).catch((error: unknown) => error);
   expect(failed).toBeInstanceOf(VouchError);
-  expect(failed).toMatchObject({ code: "task-log", retriable: false });
+  expect(failed).toMatchObject({
+    code: "task-log",
+    retriable: false,
+    message: expect.stringMatching(/^writing to too-large failed: .*; to do: raise max\.message\.bytes of too-large$/),
+  });
   await producer.send("too-large", [{ value: "small" }]);
   expect((await read("too-large", 1)).values(0)).toEqual(["small"]);
+});
+
+/** Nothing compresses it. */
+function noise(count: number): Uint8Array {
+  const bytes = new Uint8Array(count);
+  for (let at = 0; at < count; at += 65_536) crypto.getRandomValues(bytes.subarray(at, at + 65_536));
+  return bytes;
+}
+
+test("a record that is too large as it is and fits when it is compressed is written", async () => {
+  await admin.createTopic("compressible", 1);
+  const value = "x".repeat(2_000_000);
+  await producer.send("compressible", [{ value }]);
+  await producer.send("compressible", [{ value: "small" }]);
+  const values = (await read("compressible", 2)).values(0);
+  expect([values[0] === value, values[1]]).toEqual([true, "small"]);
+});
+
+test("a topic that is to hold another one's records takes them with more headers", async () => {
+  await admin.createTopic("source", 1);
+  await admin.createTopic("source.dead", 1, "source");
+  await admin.createTopic("nobody.dead", 1, "nobody"); // of which nothing is known
+  const value = noise(1_048_588 - 200); // what a broker takes by default, less its envelope
+  await producer.send("source", [{ value }]);
+  const headers = { why: noise(10_000) };
+  await producer.send("source.dead", [{ value, headers }]);
+  const failed = await producer.send("nobody.dead", [{ value, headers }]).catch((error: unknown) => error);
+  expect(failed).toBeInstanceOf(VouchError);
 });
 
 test("a right password consumes and produces; a wrong one is fatal and says so", async () => {
