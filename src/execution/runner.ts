@@ -10,7 +10,7 @@
  * two small objects; no timer (one sweep finds the late ones). A handler that returns no promise costs no turn at all.
  */
 import assert from "node:assert/strict";
-import type { CoreEffect, PayloadConflict } from "../core/effects.ts";
+import type { CoreEffect } from "../core/effects.ts";
 import { Outcome } from "../core/events.ts";
 import { partitionOf, type PartitionId, topicIndexOf } from "../core/identity.ts";
 import type { TaskProducer, TaskRecord } from "../task-log/task-log.ts";
@@ -20,7 +20,7 @@ import type { TaskType } from "./define.ts";
 import { FailureLog } from "./failure-log.ts";
 import { outcomeOf } from "./outcome-errors.ts";
 import { Outbox, type OutboxHandlers } from "./outbox.ts";
-import { describeSetAside, type SetAsideConflict, type SetAsideRequest, SetAsideWriter } from "./set-aside.ts";
+import { conflictHeaders, describeSetAside, type SetAsideRequest, SetAsideWriter } from "./set-aside.ts";
 import { mayBePromise, whenSettled } from "./settled.ts";
 
 export type { CheckEffect };
@@ -204,18 +204,8 @@ export class Runner implements AsyncDisposable {
       reason,
       attempts,
       error,
-      conflict: conflict === null ? null : this.#describeConflict(conflict),
+      conflict: conflict === null ? null : conflictHeaders(this.#lane(conflict.pid).type.topic, conflict),
     });
-  }
-
-  #describeConflict({ pid, offset, payloadHi, payloadLo, ownHi, ownLo }: PayloadConflict): SetAsideConflict {
-    const hex = (hi: number, lo: number): string => [hi, lo].map((word) => word.toString(16).padStart(8, "0")).join("");
-    const { topic } = this.#lane(pid).type;
-    return {
-      origin: `${topic}:${partitionOf(pid)}:${offset}`,
-      payloadHash: hex(payloadHi, payloadLo),
-      ownPayloadHash: hex(ownHi, ownLo),
-    };
   }
 
   /** Aborts the signals of all running handlers; each must then end within its `abortGraceMs`. */

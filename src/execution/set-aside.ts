@@ -3,7 +3,8 @@
  * target topic is under way; whatever is asked for meanwhile goes with the next. Not acknowledged means: perhaps written.
  * The caller asks again, and `vouch-origin` is the key against duplicates.
  */
-import type { PartitionId } from "../core/identity.ts";
+import type { PayloadConflict } from "../core/effects.ts";
+import { partitionOf, type PartitionId } from "../core/identity.ts";
 import { describeError, VouchError } from "../errors.ts";
 import type { OutgoingRecord, TaskProducer, TaskRecord } from "../task-log/task-log.ts";
 import type { RunnerLog } from "./attempt.ts";
@@ -28,6 +29,17 @@ export interface SetAsideConflict {
   readonly origin: string; // topic:partition:offset
   readonly payloadHash: string;
   readonly ownPayloadHash: string;
+}
+
+/** Of a conflict as the core has it; `topic` is that of the record which executed. */
+export function conflictHeaders(topic: string, conflict: PayloadConflict): SetAsideConflict {
+  const { pid, offset, payloadHi, payloadLo, ownHi, ownLo } = conflict;
+  const hex = (...words: number[]): string => words.map((word) => word.toString(16).padStart(8, "0")).join("");
+  return {
+    origin: `${topic}:${partitionOf(pid)}:${offset}`,
+    payloadHash: hex(payloadHi, payloadLo),
+    ownPayloadHash: hex(ownHi, ownLo),
+  };
 }
 
 /** What a person is told about each reason. */
