@@ -75,6 +75,7 @@ function newCounters(): CoreCounters {
     ledgerEntries: 0,
     elections: 0,
     syncs: 0,
+    skipped: 0,
     unexpectedSeen: 0,
     refusedMessages: 0,
     limitHits: {},

@@ -27,6 +27,7 @@ export interface CoreCounters {
   ledgerEntries: number; // leader: executed, uncommitted tasks recorded after their owner changed
   elections: number; // won by this node
   syncs: number; // state transfers received
+  skipped: number; // leader: offsets passed over by a commit that is not this cell's (R7)
   unexpectedSeen: number; // leader: a member's filter knew a fresh task
   refusedMessages: number;
   limitHits: Record<string, number>; // by name of the limit

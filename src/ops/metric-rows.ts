@@ -51,6 +51,7 @@ const COUNTERS: Readonly<
   ],
   elections: ["vouch_elections_won_total", "Elections won by this node", {}],
   syncs: ["vouch_syncs_total", "State transfers received", {}],
+  skipped: ["vouch_skipped_offsets_total", "Offsets passed over by a commit that is not this cell's", {}],
   unexpectedSeen: ["vouch_unexpected_seen_total", "Tasks new to the leader and known to a member's filter", {}],
   refusedMessages: ["vouch_refused_messages_total", "Messages refused: an old epoch or another incarnation", {}],
 };

@@ -52,7 +52,7 @@ test("R15: an existing group is refused as it is, and taken over with --start-at
     await cluster.waitFor("the refusal of every partition", () => {
       const logs = first.log() + second.log();
       return [0, 1, 2, 3].every((partition) =>
-        logs.includes(`${cluster.topic}#${partition} stopped: takeover refused`),
+        logs.includes(`${cluster.topic}/${partition} stopped: takeover refused`),
       );
     });
     expect(first.log() + second.log()).toContain(

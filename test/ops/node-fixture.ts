@@ -76,6 +76,7 @@ export function coreStatus(changes: Partial<CoreStatus> = {}): CoreStatus {
       ledgerEntries: 20,
       elections: 21,
       syncs: 22,
+      skipped: 26,
       unexpectedSeen: 23,
       refusedMessages: 24,
       limitHits: { doubtfulMax: 25 },

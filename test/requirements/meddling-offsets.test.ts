@@ -98,6 +98,7 @@ test(
       expectOnlyNewChecked(cluster);
       expect(logs(cluster)).toMatch(/\/0: committed offset 0 was not written by this cell \(watermark 20\)/);
       expect(logs(cluster)).toMatch(/\/1: 7 offsets were skipped by a commit that is not this cell's/);
+      expect(cluster.counter("skipped")).toBe(7);
     });
   },
   TEST_MS,

@@ -130,6 +130,7 @@ export function settleJumps(leader: LeaderState, questions: Questions, now: numb
     const skipped = jump.to - table.watermark;
     // A late word of a former owner may have brought W there meanwhile: W never falls.
     if (skipped > 0) {
+      leader.ctx.counters.skipped += skipped;
       table.restartAt(jump.to);
       leader.replica.remember();
       leader.builder.watermark(pid, jump.to, jump.to);
