@@ -28,7 +28,10 @@ export async function javaClient(brokers: string, ...steps: readonly string[][])
     ...steps.flat(),
   ]);
   const code = await child.exited;
-  if (code !== 0) throw new Error(`JavaClient ended with ${code}:\n${child.output()}`);
+  if (code !== 0) {
+    const hint = child.output().includes("main class") ? " (it needs a JDK: a JRE cannot run a source file)" : "";
+    throw new Error(`JavaClient ended with ${code}${hint}:\n${child.output()}`);
+  }
   return child
     .output()
     .split("\n")
