@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { CellPaths } from "../../src/coordinator/zookeeper/connect-string.ts";
 import { readNode, valueOf, withClient } from "../conformance/zookeeper-client.ts";
 import { type Cluster, type TestNode, withCluster } from "../support/cluster.ts";
+import { removeLeaderNode } from "../support/cluster-outside.ts";
 import { sharedServers, TICK_MS } from "../support/cluster-servers.ts";
 import { startZooKeeper, type ZooKeeperServer } from "../support/servers/zookeeper.ts";
 import { ZooKeeperRelay } from "../support/zookeeper-relay.ts";
@@ -24,7 +25,7 @@ beforeAll(async () => {
 afterAll(() => zookeeper?.stop(), 30_000);
 
 /** A task a partition that runs until `end` opens, and one above it that is done. */
-async function busy(cluster: Cluster): Promise<void> {
+async function busy(cluster: Cluster, before: number = 0): Promise<void> {
   for (let partition = 0; partition < PARTITIONS; partition++) {
     await cluster.produce([
       { partition, id: `long-${partition}`, work: { gate: "end" } },
@@ -34,9 +35,19 @@ async function busy(cluster: Cluster): Promise<void> {
   await cluster.waitFor("all tasks begun, the short ones done", () => {
     const kinds = cluster.effects().map(({ kind }) => kind);
     return (
-      kinds.filter((kind) => kind === "start").length === 12 && kinds.filter((kind) => kind === "effect").length === 6
+      kinds.filter((kind) => kind === "start").length === before + 12 &&
+      kinds.filter((kind) => kind === "effect").length === before + 6
     );
   });
+}
+
+const RECORDS = ["epoch", "inSync", "watermarks"] as const;
+
+/** What a backup of the cell would hold. */
+async function copyOf(address: string, paths: CellPaths): Promise<ReadonlyMap<string, string>> {
+  const copy = new Map<string, string>();
+  for (const name of RECORDS) copy.set(paths[name], (await readNode(address, paths[name])).text);
+  return copy;
 }
 
 function expectOnce(cluster: Cluster, tasks: number): void {
@@ -166,6 +177,66 @@ test(
         expect([...(await cluster.statuses()).values()].every(({ epoch }) => epoch > 1)).toBe(true);
       },
     );
+  },
+  TEST_MS,
+);
+
+test(
+  "C14: an old copy of ZooKeeper's data is put back under a cell that works, or that was killed: nothing runs twice, epochs rise",
+  async () => {
+    const { kafka } = await sharedServers();
+    const setting = {
+      servers: { kafka, zookeeper },
+      partitions: PARTITIONS,
+      onUnknown: "park",
+      options: PATIENT,
+    } as const;
+    await withCluster(setting, async (cluster) => {
+      const { address } = zookeeper;
+      const paths = new CellPaths("", "/vouch", cluster.cell);
+      const restore = async (copy: ReadonlyMap<string, string>, epoch?: number): Promise<void> => {
+        await withClient(address, async (client) => {
+          for (const [path, text] of copy) {
+            const put = path === paths.epoch && epoch !== undefined ? String(epoch) : text;
+            valueOf(await client.setData(path, put, "any"));
+          }
+        });
+      };
+      await cluster.produce(Array.from({ length: 12 }, (_, i) => ({ partition: i % PARTITIONS, id: `early-${i}` })));
+      await cluster.settled();
+      const copy = await copyOf(address, paths);
+      for (const node of cluster.nodes) {
+        await node.drain();
+        await node.restart();
+        await cluster.ready();
+      }
+      await busy(cluster, 12);
+      const { epoch } = (await cluster.statuses()).get((await cluster.leader()).name)!;
+      expect(epoch).toBeGreaterThan(1);
+
+      // Its in-sync set names processes that are gone, its watermarks and its epoch are those of then.
+      await restore(copy);
+      await removeLeaderNode(cluster);
+      await cluster.waitFor("a leader of a later epoch", async () =>
+        [...(await cluster.statuses()).values()].some(
+          (each) => each.epoch > epoch && each.leaderStatus?.active === true,
+        ),
+      );
+      await cluster.produce(Array.from({ length: 6 }, (_, partition) => ({ partition, id: `later-${partition}` })));
+      await cluster.waitFor("later tasks", () => cluster.judgement().executed >= 12 + 6 + 6);
+      expect(cluster.starts("long-0").length).toBe(1);
+
+      // The same while nobody lives, with the epoch that the nodes logged, as the docs have it.
+      const last = (await cluster.statuses()).get((await cluster.leader()).name)!.epoch;
+      await Promise.all(cluster.nodes.map((node) => node.kill()));
+      await restore(copy, last);
+      cluster.openGate("end");
+      await Promise.all(cluster.nodes.map((node) => node.restart()));
+      await cluster.ready();
+      await cluster.settled();
+      expectOnce(cluster, 30);
+      expect([...(await cluster.statuses()).values()].every((each) => each.epoch > last)).toBe(true);
+    });
   },
   TEST_MS,
 );
