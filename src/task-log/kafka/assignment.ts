@@ -38,11 +38,15 @@ async function describeOnce(group: ConsumerGroup, membership: Membership): Promi
     listOffsets(group.cluster, assigned, EARLIEST),
     listOffsets(group.cluster, assigned, LATEST),
   ]);
+  for (const topic of topics) {
+    // Metadata reaches one broker after another. Without an id the topic would pass for the one that the cell knows (E18).
+    if (looks?.has(topic) === false) throw new Error(`the group's coordinator has not heard of topic "${topic}" yet`);
+  }
   const partitions = assigned.flatMap(({ topic, partitions: numbers }) =>
     numbers.map((partition) => {
       const key = keyOf(topic, partition);
       const commit = committed.get(key);
-      const topicId = looks?.get(topic)?.id;
+      const topicId = looks?.get(topic)?.id || undefined;
       return {
         topic,
         partition,

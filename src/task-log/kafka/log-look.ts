@@ -11,7 +11,7 @@ import { readInt64 } from "./fetch-response.ts";
 
 /** One topic as a broker has it now. */
 export interface TopicLook {
-  readonly id: string; // 32 hex digits
+  readonly id: string; // 32 hex digits, "" where the cluster gives its topics none
   /** By partition; the present leader's epoch. */
   readonly leaderEpochs: ReadonlyMap<number, number>;
 }
@@ -141,7 +141,7 @@ function decodeMetadata(payload: Buffer): { readonly looks: ReadonlyMap<string, 
     });
     reader.skip(4);
     reader.tags();
-    if (errorCode === 0 && name !== null && id !== NO_ID) looks.set(name, { id, leaderEpochs });
+    if (errorCode === 0 && name !== null) looks.set(name, { id: id === NO_ID ? "" : id, leaderEpochs });
   });
   return { clientSideThrottleTime, looks };
 }

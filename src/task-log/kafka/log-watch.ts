@@ -47,7 +47,7 @@ export class LogWatch {
     let grown = false;
     for (const [topic, { id, leaderEpochs }] of looks) {
       const before = this.#ids.get(topic) ?? id;
-      if (before !== id) this.#reportReplaced(topic, before, id);
+      if (id !== "" && before !== id) this.#reportReplaced(topic, before, id);
       for (const [partition, epoch] of leaderEpochs) this.#positions.leaderHeardOf(topic, partition, epoch);
       const known = group.cluster.findTopicPartitionMetadata(topic).length;
       grown ||= known > 0 && leaderEpochs.size > known;
