@@ -104,6 +104,7 @@ class BatchReading {
     const leaderEpoch = records.readInt32BE(at + 12);
     const attributes = records.readInt16BE(at + 21);
     const lastOffset = baseOffset + records.readInt32BE(at + 23);
+    assertInOrder(records, end, lastOffset);
     const producerId = readInt64(records, at + 43);
 
     this.#abortUpTo(lastOffset);
@@ -174,6 +175,18 @@ function decodeBatch(
       timestampMs: appendTime ? lastTimestamp : firstTimestamp + timestampDelta,
     });
   }
+}
+
+/**
+ * The offset of a batch is outside of its checksum (its broker gives it), and one that is damaged would move the position past
+ * records that nobody saw. What the next batch begins with, which comes even when it is cut off, shows which cannot be.
+ */
+function assertInOrder(records: Buffer, end: number, lastOffset: number): void {
+  if (!Number.isSafeInteger(lastOffset)) throw new Error("its offset is damaged");
+  if (end + 8 > records.length) return;
+  const next = readInt64(records, end);
+  if (next > lastOffset) return;
+  throw new Error(`it ends at offset ${lastOffset}, and the batch behind it begins at ${next}: one of them is damaged`);
 }
 
 /** A control record's key is (version, type): type 0 aborts the producer's transaction, 1 commits it. */

@@ -71,6 +71,25 @@ test("R14: aborted transactions give no record, committed ones do, interleaved a
   expect(endOf(bytesOf({ baseOffset: 7, producerId: 7, control: "commit" }), 7)).toBe(8);
 });
 
+test("a batch whose offset is damaged, which no checksum covers, gives nothing and moves no position", () => {
+  const batches = [10, 20, 30].map((baseOffset) => recordBatch({ baseOffset, deltas: [0, 9] }));
+  const OFFSET_BYTES = 8;
+  for (let bit = 0; bit < 8 * OFFSET_BYTES; bit++) {
+    const damaged = Buffer.concat(batches);
+    damaged[batches[0]!.length + (bit >> 3)]! ^= 1 << (bit & 7);
+    let thrown: unknown;
+    try {
+      decodeRecordBatches(damaged.subarray(0, damaged.length - 70), 10, []); // the third one is cut off
+    } catch (error) {
+      thrown = error;
+    }
+    if (!(thrown instanceof UnreadableBatch)) throw new Error(`bit ${bit} went unnoticed`);
+    // Set back, the one before it may be the damaged one as well: which of them it is, is for a person to say.
+    expect([10, 20]).toContain(thrown.offset);
+    for (const { records } of thrown.readable) expect(records.every(({ offset }) => offset < 20)).toBe(true);
+  }
+});
+
 test("each partition leader epoch is a run of its own, without a gap between them", () => {
   const bytes = bytesOf(
     { baseOffset: 0, deltas: [0, 1], leaderEpoch: 3 },
