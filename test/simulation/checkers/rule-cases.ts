@@ -98,7 +98,15 @@ function ends(bench: Bench, state: State): void {
 function setsAside(bench: Bench, state: State): void {
   const a = bench.node("a");
   bench.window(a, 1, state);
-  bench.effect(a, { type: "set-aside", kind: "dead", pid: 0, offset: 0, reason: "attempts", attempts: 1, conflict: null });
+  bench.effect(a, {
+    type: "set-aside",
+    kind: "dead",
+    pid: 0,
+    offset: 0,
+    reason: "attempts",
+    attempts: 1,
+    conflict: null,
+  });
 }
 
 function claims(bench: Bench, generation: number): void {
