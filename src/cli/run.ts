@@ -2,6 +2,7 @@
 import { writeSync } from "node:fs";
 import { loadNodeConfig } from "../config/node-config.ts";
 import { nodeOptions, type NodeConfig } from "../config/option-table.ts";
+import { describeError } from "../errors.ts";
 import type { TaskType } from "../execution/define.ts";
 import { loadTaskModules } from "../execution/load.ts";
 import { resolveTasks, type DefinitionProblem } from "../execution/resolve.ts";
@@ -28,7 +29,7 @@ async function run(context: CliContext): Promise<ExitCode> {
 
   const starting = new AbortController();
   const stopping = Promise.withResolvers<void>();
-  using exit = new UnexpectedExit();
+  using exit = new UnexpectedExit(logger);
   const stop = (): void => {
     starting.abort();
     stopping.resolve();
@@ -103,6 +104,22 @@ function onSignals(logger: Logger, stop: () => void, atOnce: () => void): Dispos
 class UnexpectedExit implements Disposable {
   /** User code that runs now, in words; "" for none. */
   busyWith: () => string = () => "";
+  readonly #logger: Logger;
+  /**
+   * While the entry module awaits the end of this command Bun prints what nobody caught and goes on, with whatever was left half
+   * done: of the core, for instance. Nothing may be decided by that.
+   */
+  readonly #onException = (thrown: unknown): void => {
+    this.#logger.error(`an error was thrown that nobody caught: ${describeError(thrown)}`, { stack: stackOf(thrown) });
+    process.exit(ExitCode.gaveUp);
+  };
+  /** A user's promise mostly, whose handler may have ended long ago: a person must know, and everybody else's tasks go on. */
+  readonly #onRejection = (thrown: unknown): void => {
+    this.#logger.error(
+      `a promise was rejected and nobody awaited it: ${describeError(thrown)}; to do: await every promise in the handler that makes it`,
+      { stack: stackOf(thrown) },
+    );
+  };
   readonly #onExit = (code: number): void => {
     const busyWith = this.busyWith();
     const ran = busyWith === "" ? "" : ` while ${busyWith} ran`;
@@ -110,9 +127,8 @@ class UnexpectedExit implements Disposable {
       busyWith === ""
         ? ""
         : " What ran ends unknown: another node asks its check, and after --unknown-max such ends it is parked.";
-    const why = "process.exit() was called, or something was thrown or rejected that nobody caught";
-    const cure =
-      "a task that cannot be done throws in its handler, and every promise that a handler makes is awaited in it";
+    const why = "process.exit() was called, or something was thrown that nobody caught";
+    const cure = "a task that cannot be done throws in its handler, also what goes wrong in a callback or a timer";
     try {
       writeSync(2, `vouch: this process ends${ran}, and nobody stopped the node: ${why}.${ends} To do: ${cure}\n`);
     } catch {
@@ -121,11 +137,24 @@ class UnexpectedExit implements Disposable {
     if (code === ExitCode.done) process.exitCode = ExitCode.gaveUp;
   };
 
-  constructor() {
+  constructor(logger: Logger) {
+    this.#logger = logger;
     process.on("exit", this.#onExit);
+    process.on("uncaughtException", this.#onException);
+    process.on("unhandledRejection", this.#onRejection);
   }
 
   [Symbol.dispose](): void {
     process.off("exit", this.#onExit);
+    process.off("uncaughtException", this.#onException);
+    process.off("unhandledRejection", this.#onRejection);
+  }
+}
+
+function stackOf(thrown: unknown): string {
+  try {
+    return thrown instanceof Error ? String(thrown.stack) : "";
+  } catch {
+    return ""; // a proxy, or a getter that throws
   }
 }

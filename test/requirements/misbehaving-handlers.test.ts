@@ -121,6 +121,21 @@ test(
   LIMIT_MS,
 );
 
+test(
+  "a rejection that a handler leaves to nobody is told, and the node goes on",
+  async () => {
+    const { restarts } = cell;
+    await cell.produce([{ partition: 0, id: "floating", work: { handler: "leaves-a-rejection" } }]);
+    await cell.settled();
+    expectOnceEach(["floating"]);
+    expect(cell.output()).toContain(
+      "a promise was rejected and nobody awaited it: a rejection that nobody handles; to do: await every promise",
+    );
+    expect(cell.restarts).toBe(restarts);
+  },
+  LIMIT_MS,
+);
+
 /** Each fails once; in every partition one. */
 async function produceFailing(name: string): Promise<string[]> {
   const tasks = ALL.map((partition) => ({
@@ -261,10 +276,11 @@ const dying: readonly (readonly [name: string, tricks: Partial<Record<HandlerTri
     },
   ],
   [
-    "a handler that calls process.exit, and one that leaves a rejection to nobody",
+    "a handler that calls process.exit, and one whose timer throws",
     {
-      "exits-with-0": /process ends while the handler of jobs:\d:\d+ ran, and nobody stopped the node: .* To do: /,
-      "leaves-a-rejection": /process ends while the handler of jobs:\d:\d+ ran/,
+      "exits-with-0":
+        /vouch: this process ends while the handler of jobs:\d:\d+ ran, and nobody stopped the node: .* To do: /,
+      "throws-in-a-timer": /an error was thrown that nobody caught: thrown in a timer of a handler/,
     },
   ],
 ];

@@ -96,10 +96,12 @@ const handlers = {
   blocks: () => blockFor(60_000),
   "exits-with-0": () => process.exit(0),
   "kills-itself": () => process.kill(process.pid, "SIGKILL"),
-  "leaves-a-rejection": async () => {
-    void Promise.reject(new Error("a rejection that nobody handles"));
-    await Bun.sleep(5_000);
+  /** The handler is well, and what it left behind throws. */
+  "throws-in-a-timer": async () => {
+    setTimeout(thrown(new Error("thrown in a timer of a handler")), 20);
+    await Bun.sleep(300);
   },
+  "leaves-a-rejection": () => void Promise.reject(new Error("a rejection that nobody handles")),
 } as const satisfies Record<string, () => unknown>;
 
 const checks = {

@@ -91,9 +91,10 @@ export class ProcessCell implements AsyncDisposable {
     const cell = new ProcessCell(options, await temporaryFolder("vouch-misbehaving"));
     try {
       await cell.#admin.createTopic(cell.topic, options.partitions);
-      for (let i = 0; i < options.nodes; i++) await cell.#startNode();
-      await cell.ready();
+      const ports = await freePorts(2 * options.nodes); // at once, so that no two nodes are given the same one
+      for (let i = 0; i < options.nodes; i++) cell.#startNode(ports[2 * i]!, ports[2 * i + 1]!);
       cell.#supervisor = setInterval(() => cell.#supervise(), SUPERVISOR_MS);
+      await cell.ready();
       return cell;
     } catch (error) {
       cell.printLogs();
@@ -102,9 +103,8 @@ export class ProcessCell implements AsyncDisposable {
     }
   }
 
-  async #startNode(): Promise<TestNode> {
+  #startNode(peerPort: number, httpPort: number): void {
     const name = `n${this.nodes.length + 1}`;
-    const [peerPort = 0, httpPort = 0] = await freePorts(2);
     const config = join(this.#folder.path, `${name}.json`);
     const { options, servers } = this.#options;
     const outside =
@@ -124,14 +124,6 @@ export class ProcessCell implements AsyncDisposable {
       proxy: null,
     });
     this.nodes.push(node);
-    return node;
-  }
-
-  /** One more node; waits until it has its share. */
-  async addNode(): Promise<TestNode> {
-    const node = await this.#startNode();
-    await this.ready();
-    return node;
   }
 
   #supervise(): void {
