@@ -33,13 +33,15 @@ function decidedUnchecked({ hasCheck, onUnknown }: TopicSettings): boolean {
   return !hasCheck && onUnknown !== "execute";
 }
 
-/** Granted and not started, or asked for. */
+/** Granted and not started, or asked for. What stands still for a person starts never, and is not ahead of anything. */
 function claimedAhead(state: MemberState, counts: (window: PartitionWindow) => boolean): number {
   let ahead = 0;
-  for (const window of state.windows.values()) if (counts(window)) ahead += window.ready.length - window.readyHead;
+  for (const window of state.windows.values()) {
+    if (window.stopped === "" && counts(window)) ahead += window.ready.length - window.readyHead;
+  }
   for (const { doubts, pid, offsets } of state.claims.values()) {
     const window = doubts ? undefined : state.windows.get(pid);
-    if (window !== undefined && counts(window)) ahead += offsets.count;
+    if (window?.stopped === "" && counts(window)) ahead += offsets.count;
   }
   return ahead;
 }

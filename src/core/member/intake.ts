@@ -104,7 +104,7 @@ export function deliver(state: MemberState, batch: DeliveredBatch, now: number):
   if (window.fetchPosition - window.committed >= state.ctx.settings.uncommittedSpanMax) {
     state.ctx.limit("uncommittedSpanMax");
     pausePartition(state, window);
-  } else if (state.doubtCount >= state.ctx.settings.doubtfulMax) {
+  } else if (state.doubtCountToSettle() >= state.ctx.settings.doubtfulMax) {
     pausePartition(state, window);
   }
 }
@@ -182,10 +182,10 @@ export function pausePartition(state: MemberState, window: PartitionWindow): voi
 export function resumePartitions(state: MemberState): void {
   if (state.paused || state.draining || state.barrier) return;
   const { uncommittedSpanMax, doubtfulMax } = state.ctx.settings;
+  const doubts = state.doubtCountToSettle();
   for (const window of state.windows.values()) {
     if (!window.paused || window.stopped !== "" || window.unreadable !== "") continue;
-    if (window.fetchPosition - window.committed > uncommittedSpanMax / 2 || state.doubtCount > doubtfulMax / 2)
-      continue;
+    if (window.fetchPosition - window.committed > uncommittedSpanMax / 2 || doubts > doubtfulMax / 2) continue;
     window.paused = false;
     state.ctx.emit({ type: "resume", pid: window.pid });
   }

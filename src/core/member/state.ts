@@ -242,6 +242,13 @@ export class MemberState {
     if (this.doubtCount > this.ctx.settings.doubtfulMax) this.ctx.limit("doubtfulMax");
   }
 
+  /** Without those of partitions that stand still for a person: they would hold up all others for as long. */
+  doubtCountToSettle(): number {
+    let count = this.doubtCount;
+    if (count > 0) for (const window of this.windows.values()) if (window.stopped !== "") count -= window.doubts.size;
+    return count;
+  }
+
   /** A doubt has its answer: `ran` when the task goes on to its handler. */
   settleDoubt(window: PartitionWindow, offset: number, how: DoubtEnd, ran: boolean, now: number): void {
     if (how !== "poison" && how !== "conflict") this.ctx.settled[how]++;
