@@ -55,6 +55,7 @@ export const Message = {
   unexpectedSeen: "…: a member's filter knew offset …, the leader's did not",
   hangs: "the handler of … neither ended in its time nor obeyed its abort signal…; killing process …. …",
   exits: "vouch: this process ends while the handler of … ran, and nobody stopped the node: …",
+  rejected: "a promise was rejected and nobody awaited it: …; to do: await every promise in the handler that makes it",
   setAside: "a task is …; its record is in ….…",
   loopLag: "the event loop stood still for … (alarm at …): …",
   slowVerdicts: "… (alarm at …): each waits for the leader and for the slowest member of the in-sync set…",
@@ -105,6 +106,10 @@ export const PROVOKED: Readonly<Record<keyof typeof Message, Stage>> = {
     words: "neither ended in its time nor obeyed its abort signal",
   },
   exits: { file: "test/requirements/misbehaving-handlers.test.ts", words: "nobody stopped the node: " },
+  rejected: {
+    file: "test/requirements/misbehaving-handlers.test.ts",
+    words: "a promise was rejected and nobody awaited it: ",
+  },
   setAside: { file: "test/requirements/misbehaving-handlers.test.ts", words: "; its record is in " },
   loopLag: "cell",
   slowVerdicts: "cell",
