@@ -176,7 +176,11 @@ export class Consumption {
     this.trouble = "";
     const checking = this.#options.identity?.check(assignment) ?? null;
     if (checking === null) return this.#take(assignment, new Map());
-    return checking.then((replaced) => (this.#over ? [] : this.#take(assignment, replaced)));
+    return checking.then((replaced) => {
+      // Revoked meanwhile: the core has heard that it owns nothing, and must not hear of this behind it.
+      const isOver = this.#over || this.#revoked !== null || this.#generation !== assignment.generation;
+      return isOver ? [] : this.#take(assignment, replaced);
+    });
   }
 
   /** Hands an assignment to the core; partitions of topics that were replaced stop before anything of them is delivered. */

@@ -139,6 +139,21 @@ describe("consumption", () => {
     expect(events.at(-1)).toMatchObject({ problem: "replaced", detail: expect.stringContaining("(at work)") });
   });
 
+  test("R14: an assignment whose topics are still being compared when it is revoked reaches the core no more", async () => {
+    const comparing = Promise.withResolvers<ReadonlyMap<string, string>>();
+    const identity = { check: () => comparing.promise, addedSince: () => false } as unknown as TopicIdentity;
+    const { consumption, events, handlers } = make(identity);
+    consumption.join();
+    const partition = { topic: "orders", partition: 2, committed: null, metadata: "", logStart: 0, logEnd: 9 };
+    const assigning = handlers().onAssign({ generation: 5, memberId: "m", partitions: [partition] });
+    const revoking = handlers().onRevoke(); // the session ended meanwhile
+    consumption.revokeDone();
+    await revoking;
+    comparing.resolve(new Map());
+    expect(await assigning).toEqual([]);
+    expect(events.map(({ type }) => type)).toEqual(["revoked"]);
+  });
+
   test("R14: a batch carries the ownership of its assignment; one of an older assignment is discarded", async () => {
     const { consumption, handlers, assign, delivered } = make();
     consumption.join();
