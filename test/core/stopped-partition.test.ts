@@ -59,3 +59,16 @@ test("R21: doubts in a partition that stands still do not keep the others from b
   member.tick(1);
   expect(member.core.member.state.windows.get(1)!.paused).toBe(false);
 });
+
+test("R15: what the leader says of a partition that was stopped meanwhile does not set it going again", () => {
+  const member = new OneMember();
+  const partition = { pid: 0, committed: null, metadata: "", logStart: 30, logEnd: 100 };
+  member.step({ type: "assigned", generation: 1, partitions: [partition] });
+  member.tick();
+  member.acknowledge();
+  member.step({ type: "partition-problem", pid: 0, problem: "replaced", detail: "another topic" });
+  member.inform({ watermark: 20, from: 0 }); // the group's offset is gone, and the cell has finished less
+  member.claim();
+  expect(member.core.member.state.windows.get(0)).toMatchObject({ stopped: "another topic", replaced: true });
+  expect([...member.all("seek"), ...member.all("resume"), ...member.all("commit")]).toEqual([]);
+});

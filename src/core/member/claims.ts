@@ -367,6 +367,7 @@ export function partitionInfo(state: MemberState, info: PartitionInfo): void {
     return;
   }
   const lost = !window.hadCommit && !window.anchored && window.readPosition > info.watermark;
+  if (lost && window.stopped !== "") return; // it stands still where it is, and may not commit past what it has not read
   takeInfo(lost ? beginAt(state, window, info.watermark) : window, info);
   state.watermarkAcknowledged(info.pid, info.watermark);
 }
