@@ -42,15 +42,22 @@ export interface EpochEnd {
   readonly endOffset: number;
 }
 
-/** Asked of the partition's leader. @throws kafkajs's protocol error with the broker's code */
+/**
+ * Asked of the partition's leader. `currentEpoch`: in which it leads; -1 for whichever it believes.
+ * @throws kafkajs's protocol error with the broker's code, as when it does not lead in that epoch
+ */
 export async function epochEnd(
   broker: Broker,
   topic: string,
   partition: number,
   leaderEpoch: number,
+  currentEpoch: number,
 ): Promise<EpochEnd> {
   return broker.connectionPool.send<EpochEnd>({
-    request: { ...OFFSET_FOR_LEADER_EPOCH, encode: async () => encoded(epochRequest(topic, partition, leaderEpoch)) },
+    request: {
+      ...OFFSET_FOR_LEADER_EPOCH,
+      encode: async () => encoded(epochRequest(topic, partition, leaderEpoch, currentEpoch)),
+    },
     response: { decode: async (payload) => decodeEpochEnd(payload), parse: async (answer) => answer },
     requestTimeout: REQUEST_TIMEOUT_MS,
   });
@@ -81,7 +88,7 @@ function varint(value: number): Buffer {
   return value < 0x80 ? Buffer.from([value]) : Buffer.from([(value & 0x7f) | 0x80, value >> 7]);
 }
 
-function epochRequest(topic: string, partition: number, leaderEpoch: number): Buffer {
+function epochRequest(topic: string, partition: number, leaderEpoch: number, currentEpoch: number): Buffer {
   const name = Buffer.from(topic);
   const bytes = Buffer.alloc(4 + 4 + 2 + name.length + 4 + 12);
   let at = bytes.writeInt32BE(-1, 0); // no replica asks
@@ -90,7 +97,7 @@ function epochRequest(topic: string, partition: number, leaderEpoch: number): Bu
   at += name.copy(bytes, at);
   at = bytes.writeInt32BE(1, at);
   at = bytes.writeInt32BE(partition, at);
-  at = bytes.writeInt32BE(-1, at); // whatever epoch the leader is in
+  at = bytes.writeInt32BE(currentEpoch, at);
   bytes.writeInt32BE(leaderEpoch, at);
   return bytes;
 }

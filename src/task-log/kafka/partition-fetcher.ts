@@ -8,7 +8,7 @@ import type ConsumerGroup from "kafkajs/src/consumer/consumerGroup";
 import type { ConsumerOptions, PartitionProblem, RecordBatch } from "../task-log.ts";
 import type { FetchedPartition } from "./fetch-response.ts";
 import { EARLIEST, errorTypeOf, fetchFromBroker, LATEST, listOffsets } from "./kafkajs-hooks.ts";
-import { epochEnd } from "./log-look.ts";
+import { type EpochEnd, epochEnd } from "./log-look.ts";
 import { keyOf, mayHaveLost, type PartitionPositions, type ReadPosition } from "./partition-positions.ts";
 import { decodeRecordBatches, type RecordRun, UnreadableBatch } from "./record-batches.ts";
 
@@ -35,6 +35,11 @@ const STALE_METADATA = new Set([
   "UNKNOWN_LEADER_EPOCH",
   "OFFSET_NOT_AVAILABLE",
 ]);
+
+/** What kafkajs calls an error of a broker; "" for any other. */
+function typeOf(thrown: unknown): string {
+  return thrown instanceof Error && "type" in thrown && typeof thrown.type === "string" ? thrown.type : "";
+}
 
 interface Asked {
   readonly read: ReadPosition;
@@ -75,13 +80,15 @@ export class PartitionFetcher {
       ],
     }));
     const broker = await group.cluster.findBroker({ nodeId });
-    for (const { read } of asked.values()) if (read.toAsk >= 0) await this.#askLeader(group, broker, read);
+    let stale = false;
+    for (const { read } of asked.values()) {
+      if (read.toAsk >= 0 && !(await this.#askLeader(group, broker, read))) stale = true;
+    }
     const answer = await fetchFromBroker(broker, topics, {
       maxWaitMs: this.#options.maxWaitMs,
       maxBytes: FETCH_BYTES_MAX,
     });
 
-    let stale = false;
     const outOfRange: ReadPosition[] = [];
     for (const fetched of answer.partitions) {
       const request = asked.get(keyOf(fetched.topic, fetched.partition));
@@ -192,11 +199,23 @@ export class PartitionFetcher {
   /**
    * KIP-320: a new leader may have been elected without what was read before (an unclean election, a disk that lost what
    * was not flushed), and written other records there since. It tells where the epoch that was read last ends in its log.
+   * Answers false when this broker is not the one to ask.
    */
-  async #askLeader(group: ConsumerGroup, broker: Broker, read: ReadPosition): Promise<void> {
+  async #askLeader(group: ConsumerGroup, broker: Broker, read: ReadPosition): Promise<boolean> {
     const { topic, partition, position, epochRead, toAsk } = read;
-    const { endOffset } = await epochEnd(broker, topic, partition, epochRead);
-    if (!this.#positions.stillWants(read, position)) return;
+    const ask = (currentEpoch: number): Promise<EpochEnd | null> =>
+      epochEnd(broker, topic, partition, epochRead, currentEpoch).catch((error: unknown) => {
+        const type = typeOf(error);
+        // One that leads in a later epoch than the one heard of knows all the better.
+        if (type === "FENCED_LEADER_EPOCH" && currentEpoch >= 0) return ask(-1);
+        if (STALE_METADATA.has(type)) return null;
+        throw error;
+      });
+    // One that led before, and has not heard that it does no more, would find its own log in order.
+    const end = await ask(toAsk);
+    if (end === null) return false;
+    const { endOffset } = end;
+    if (!this.#positions.stillWants(read, position)) return true;
     read.toAsk = -1;
     const key = keyOf(topic, partition);
     // A leader that knows no such epoch has nothing of it; behind what was deleted by age that is no wonder.
@@ -212,6 +231,7 @@ export class PartitionFetcher {
         `offsets up to ${position} were read in leader epoch ${epochRead}, and its leader of epoch ${toAsk} has ${kept}`,
       );
     }
+    return true;
   }
 
   #reportTruncated(read: ReadPosition, what: string): void {

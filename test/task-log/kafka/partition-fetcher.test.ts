@@ -2,6 +2,7 @@
 
 import { expect, test } from "bun:test";
 import type ConsumerGroup from "kafkajs/src/consumer/consumerGroup";
+import { createErrorFromCode } from "kafkajs/src/protocol/error";
 import { decodeFetchResponse } from "../../../src/task-log/kafka/fetch-response.ts";
 import { PartitionFetcher } from "../../../src/task-log/kafka/partition-fetcher.ts";
 import { PartitionPositions } from "../../../src/task-log/kafka/partition-positions.ts";
@@ -9,7 +10,14 @@ import type { Assignment, RecordBatch } from "../../../src/task-log/task-log.ts"
 import { type BatchSpec, fetchAnswer, type PartitionSpec, recordBatch } from "./fetch-bytes.ts";
 import { quickOptions } from "./recorder.ts";
 
-const ERROR_CODES = { outOfRange: 1, corruptMessage: 2, notLeader: 6, forbidden: 29 } as const;
+const ERROR_CODES = {
+  outOfRange: 1,
+  corruptMessage: 2,
+  notLeader: 6,
+  forbidden: 29,
+  fencedLeaderEpoch: 74,
+  unknownLeaderEpoch: 75,
+} as const;
 
 function assignmentOf(count: number): Assignment {
   const partitions = Array.from({ length: count }, (_, partition) => {
@@ -33,6 +41,7 @@ function setUp(count = 1) {
   const warnings: string[] = [];
   const requests: unknown[] = [];
   let epochEnds = 1_000; // where the leader says that the epoch asked about ends
+  let brokersEpoch = 9; // in which the broker leads
   let epochsAsked = 0;
   let refreshed = 0;
   let answered = Promise.withResolvers<Buffer>();
@@ -42,6 +51,9 @@ function setUp(count = 1) {
       async send(protocol: { request: { apiName: string; encode(): Promise<unknown> } }) {
         if (protocol.request.apiName === "OffsetForLeaderEpoch") {
           epochsAsked++;
+          const current = await leaderEpochIn(protocol.request);
+          if (current > brokersEpoch) throw createErrorFromCode(ERROR_CODES.unknownLeaderEpoch);
+          if (current >= 0 && current < brokersEpoch) throw createErrorFromCode(ERROR_CODES.fencedLeaderEpoch);
           return { leaderEpoch: 0, endOffset: epochEnds };
         }
         requests.push(protocol.request);
@@ -87,6 +99,9 @@ function setUp(count = 1) {
     start,
     refreshed: () => refreshed,
     epochsAsked: () => epochsAsked,
+    leadsIn: (epoch: number) => {
+      brokersEpoch = epoch;
+    },
     epochEndsAt: (offset: number) => {
       epochEnds = offset;
     },
@@ -225,6 +240,23 @@ test("E18: an assignment that tells the epoch read last is held against the lead
   expect(batches.map(({ fetchedFrom, nextPosition }) => [fetchedFrom, nextPosition])).toEqual([[3, 5]]);
 });
 
+test("E18: a broker that has not heard that it leads no more is not believed; a leader of a later epoch is", async () => {
+  const { fetch, answer, positions, problems, refreshed, leadsIn, epochEndsAt } = setUp();
+  positions.replace(assignmentOf(1), [{ topic: "t", partition: 0, position: 3, paused: false, leaderEpoch: 4 }]);
+  positions.leaderHeardOf("t", 0, 9);
+  leadsIn(4); // its log ends where ours does, and the leader of epoch 9 has less
+  const zombie = fetch();
+  answer({ records: Buffer.alloc(0) });
+  await zombie;
+  expect([problems.length, refreshed()]).toEqual([0, 1]);
+  leadsIn(10);
+  epochEndsAt(2);
+  const asking = fetch();
+  answer({ records: higher });
+  await asking;
+  expect(problems).toEqual(["0 truncated"]);
+});
+
 test("going back by a seek or a new assignment may meet older epochs", async () => {
   const { fetch, answer, batches, problems, positions } = setUp();
   const first = fetch();
@@ -315,6 +347,12 @@ test("only unpaused partitions of this leader are asked for, in turns; with none
   expect(await fetch()).toBe(false);
   expect(requests).toHaveLength(2);
 });
+
+/** In which epoch the asked one must lead, of an OffsetForLeaderEpoch request, version 3, about topic "t". */
+async function leaderEpochIn(request: { encode(): Promise<unknown> }): Promise<number> {
+  const { buffer } = (await request.encode()) as { buffer: Buffer };
+  return buffer.readInt32BE(4 + 4 + 2 + 1 + 4 + 4);
+}
 
 /** Reads a Fetch request, version 11, as kafkajs encodes it: one topic entry a partition. */
 async function askedPartitions(request: unknown): Promise<number[]> {
