@@ -552,6 +552,12 @@ export class NodeCore {
       this.#stop(true, "drained; nobody is left to tell");
       return;
     }
+    // Never given a lease, so nothing was ever started or granted here, and no leader listens.
+    const stranger = this.member.state.lease.number === 0 && this.#link?.welcomed !== true;
+    if (stranger && this.leader === null && this.member.drained) {
+      this.#stop(true, "drained; it was in no cell yet");
+      return;
+    }
     const alone = this.leader === null && this.#link === null && this.leaderKnown === null;
     const waited = now - this.#drainBegan;
     if (

@@ -4,7 +4,7 @@ import { State } from "../../src/core/member/window.ts";
 import { Phase, Verdict } from "../../src/core/messages.ts";
 import { OneLeader } from "./one-leader.ts";
 import { OneMember } from "./one-member.ts";
-import { claimOf, doubtsOf, factsOf, hashesOf, listOf, reportOf, runningCell } from "./support.ts";
+import { OneCore, claimOf, doubtsOf, factsOf, hashesOf, listOf, reportOf, runningCell } from "./support.ts";
 
 const inTwo = { generation: 2, ownership: 2 };
 
@@ -330,6 +330,16 @@ test("R22: drainTimeoutMs ends it", () => {
   expect(member.all("stopped")).toEqual([]);
   member.tick(1);
   expect(member.all("stopped")).toMatchObject([{ clean: false }]);
+});
+
+test("R22: a node that was in no cell yet has nobody to wait for", () => {
+  const node = new OneCore("a");
+  node.step({ type: "session", state: "connected" });
+  node.step({ type: "members", members: ["a/1", "b/1"] });
+  node.step({ type: "leader", leader: { incarnation: "b/1", epoch: 3 } }); // which refuses the link
+  expect(node.all("dial")).toHaveLength(1);
+  node.step({ type: "drain" });
+  expect(node.all("stopped")).toMatchObject([{ clean: true }]);
 });
 
 // --- attempts

@@ -1545,6 +1545,14 @@ export const mutations: readonly Mutation[] = [
       "R23: between attempts a task is unstarted: it can be revoked, and its attempts go with it",
     ],
   ]),
+  ...of("node.ts", outcomes, [
+    [
+      "r22-stranger",
+      'this.#stop(true, "drained; it was in no cell yet");',
+      "",
+      "R22: a node that was in no cell yet has nobody to wait for",
+    ],
+  ]),
   ...of("member/state.ts", outcomes, [
     [
       "r21-void-checks",
