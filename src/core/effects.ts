@@ -79,6 +79,7 @@ export type CoreEffect =
         readonly position: number;
         readonly paused: boolean;
         readonly leaderEpoch: number; // of the last record below the position, -1 when unknown
+        readonly keptTo: number; // of that epoch are all records below this that are known as final; the position or above
       }[];
     }
   | { readonly type: "pause"; readonly pid: PartitionId }

@@ -100,9 +100,9 @@ export class Consumption {
 
   positions(effect: Effect<"positions">): void {
     this.#partitions.clear();
-    const positions = effect.partitions.map(({ pid, ownership, position, paused, leaderEpoch }) => {
+    const positions = effect.partitions.map(({ pid, ownership, position, paused, leaderEpoch, keptTo }) => {
       this.#partitions.set(pid, new DeliveredRecords(ownership, position));
-      return { ...this.#where(pid), position, paused, leaderEpoch };
+      return { ...this.#where(pid), position, paused, leaderEpoch, keptTo };
     });
     this.#assigned?.resolve(positions);
     this.#assigned = null;

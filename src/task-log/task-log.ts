@@ -52,6 +52,8 @@ export interface PartitionPosition {
   readonly paused: boolean;
   /** Leader epoch of the last record below the position, when it is known: the log must still have it there. */
   readonly leaderEpoch?: number;
+  /** Records of that epoch are known up to here, above the position: the log must still have these too. */
+  readonly keptTo?: number;
 }
 
 export interface PartitionCommit {

@@ -177,8 +177,8 @@ test("R14: after a join every partition is positioned at what the group has comm
     ],
   });
   expect(member.last("positions").partitions).toEqual([
-    { pid: 0, ownership: 1, position: 17, paused: false, leaderEpoch: -1 },
-    { pid: 1, ownership: 1, position: 5, paused: false, leaderEpoch: -1 },
+    { pid: 0, ownership: 1, position: 17, paused: false, leaderEpoch: -1, keptTo: 17 },
+    { pid: 1, ownership: 1, position: 5, paused: false, leaderEpoch: -1, keptTo: 5 },
   ]);
 });
 

@@ -4,6 +4,7 @@ import { DIRTY_FLAG, FREE_FLAG, Phase } from "../../src/core/messages.ts";
 import {
   BITMAP_BYTES_MAX,
   bitAt,
+  bitsEnd,
   formatMetadata,
   METADATA_BYTES_MAX,
   parseMetadata,
@@ -487,4 +488,21 @@ test("R15: a clean stop and start of the whole cell checks nothing", () => {
   cell.drain();
   cell.verifyOnce();
   expect(cell.checks).toEqual([]);
+});
+
+test("R15, E18: the bitmap tells of records of the position's leader epoch only, and its reader up to where they must be kept", () => {
+  const member = new OneMember();
+  member.own();
+  member.deliver(0, 4, [], { leaderEpoch: 2, claim: false });
+  member.deliver(4, 4, [], { leaderEpoch: 3 });
+  member.answerClaim();
+  for (const offset of [0, 2, 3, 5, 6]) member.end(offset, "success");
+  member.tick(1_000);
+  const { position, metadata } = member.last("commit").commits[0]!;
+  expect(parseMetadata(metadata)).toMatchObject({ leaderEpoch: 2, finals: Uint8Array.of(0b110) });
+  member.commitDone();
+  member.step({ type: "revoked" });
+  member.own({ committed: position, metadata });
+  expect(member.last("positions").partitions[0]).toMatchObject({ position: 1, leaderEpoch: 2, keptTo: 4 });
+  expect(bitsEnd(new Uint8Array(3))).toBe(0);
 });

@@ -85,7 +85,7 @@ function make(identity?: TopicIdentity) {
     const answer = handlers().onAssign({ generation, memberId: "m", partitions: [partition] });
     consumption.positions({
       type: "positions",
-      partitions: [{ pid: 2, ownership, position, paused: false, leaderEpoch: -1 }],
+      partitions: [{ pid: 2, ownership, position, paused: false, leaderEpoch: -1, keptTo: position }],
     });
     return answer;
   };
@@ -108,7 +108,7 @@ describe("consumption", () => {
     consumption.revokeDone();
     await barrier;
     expect(await assign(4, 1, 7)).toEqual([
-      { topic: "orders", partition: 2, position: 7, paused: false, leaderEpoch: -1 },
+      { topic: "orders", partition: 2, position: 7, paused: false, leaderEpoch: -1, keptTo: 7 },
     ]);
     expect(events.at(-1)).toEqual({
       type: "assigned",

@@ -6,7 +6,7 @@ import type { Context } from "../context.ts";
 import type { AssignedEvent, DeliveredBatch } from "../events.ts";
 import type { PartitionId } from "../identity.ts";
 import { OTHER_CELLS } from "../messages.ts";
-import { bitAt, parseMetadata } from "./metadata.ts";
+import { bitAt, bitsEnd, parseMetadata } from "./metadata.ts";
 import type { MemberState } from "./state.ts";
 import { HAS_ID, isUnstarted, PartitionWindow, State, type Retained } from "./window.ts";
 
@@ -25,7 +25,7 @@ export function assign(state: MemberState, generation: number, partitions: reado
     state.windows.set(partition.pid, window);
     if (partition.replaced !== undefined) stopReplaced(state, window, partition.replaced);
     const { pid, ownership, fetchPosition: position, paused, leaderEpoch } = window;
-    return { pid, ownership, position, paused, leaderEpoch };
+    return { pid, ownership, position, paused, leaderEpoch, keptTo: position + bitsEnd(window.readFinals) };
   });
   state.ctx.emit({ type: "positions", partitions: positions });
 }

@@ -53,6 +53,13 @@ function decodeBase64(text: string): Uint8Array | null {
   }
 }
 
+/** How many bits there are up to the last one that is set. */
+export function bitsEnd(bits: Uint8Array): number {
+  let end = 8 * bits.length;
+  while (end > 0 && !bitAt(bits, end - 1)) end--;
+  return end;
+}
+
 export function bitAt(bits: Uint8Array, index: number): boolean {
   return index >= 0 && index >> 3 < bits.length && (bits[index >> 3]! & (1 << (index & 7))) !== 0;
 }

@@ -211,6 +211,12 @@ export class PartitionWindow {
     return this.leaderEpoch;
   }
 
+  /** Up to where records follow that are of the epoch below a position; no end where that one is not known. */
+  #epochEndAbove(position: number): number {
+    for (const { offset, before } of this.#epochStarts) if (position <= offset) return before < 0 ? Infinity : offset;
+    return Infinity;
+  }
+
   /** A commit must show that this node still owns the partition; without metadata of ours there is no ceiling to tell. */
   get needsProof(): boolean {
     return !this.confirmed && this.stopped === "" && this.#tellsCeiling;
@@ -306,11 +312,12 @@ export class PartitionWindow {
 
   /**
    * Bitmap of final offsets at or above the position, for the commit metadata and the partition report. What is not
-   * delivered yet keeps the bits of the commit that this owner began from (R15).
+   * delivered yet keeps the bits of the commit that this owner began from (R15). All are of the leader epoch that goes with
+   * the position: by it whoever reads them asks whether the log still has what they are about (E18).
    */
   finalsAbove(position: number, bytesMax: number): Uint8Array {
     const known = Math.max(this.fetchPosition, this.readPosition + 8 * this.readFinals.length);
-    const end = Math.min(known, position + 8 * bytesMax);
+    const end = Math.min(known, position + 8 * bytesMax, this.#epochEndAbove(position));
     let last = -1;
     const bits = new Uint8Array(Math.max(0, Math.ceil((end - position) / 8)));
     for (let at = position; at < end; at++) {

@@ -164,6 +164,11 @@ export class PartitionFetcher {
         );
         return;
       }
+      // Among records that are known as final: the next fetch asks before it.
+      if (read.position < read.keptTo && mayHaveLost(read, run.leaderEpoch)) {
+        read.toAsk = run.leaderEpoch;
+        return;
+      }
       read.leaderEpoch = run.leaderEpoch;
       read.epochRead = run.leaderEpoch;
       if (run.nextPosition <= read.position) continue;
@@ -203,6 +208,7 @@ export class PartitionFetcher {
    */
   async #askLeader(group: ConsumerGroup, broker: Broker, read: ReadPosition): Promise<boolean> {
     const { topic, partition, position, epochRead, toAsk } = read;
+    const known = Math.max(position, read.keptTo);
     const ask = (currentEpoch: number): Promise<EpochEnd | null> =>
       epochEnd(broker, topic, partition, epochRead, currentEpoch).catch((error: unknown) => {
         const type = typeOf(error);
@@ -221,14 +227,14 @@ export class PartitionFetcher {
     // A leader that knows no such epoch has nothing of it; behind what was deleted by age that is no wonder.
     const lost =
       endOffset >= 0
-        ? endOffset < position
-        : position > ((await listOffsets(group.cluster, [{ topic, partitions: [partition] }], EARLIEST)).get(key) ?? 0);
+        ? endOffset < known
+        : known > ((await listOffsets(group.cluster, [{ topic, partitions: [partition] }], EARLIEST)).get(key) ?? 0);
     if (!lost) read.keptUntil = toAsk;
     else {
       const kept = endOffset < 0 ? "none of them" : `them up to ${endOffset} only`;
       this.#reportTruncated(
         read,
-        `offsets up to ${position} were read in leader epoch ${epochRead}, and its leader of epoch ${toAsk} has ${kept}`,
+        `offsets up to ${known} were read in leader epoch ${epochRead}, and its leader of epoch ${toAsk} has ${kept}`,
       );
     }
     return true;

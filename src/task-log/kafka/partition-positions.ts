@@ -15,6 +15,8 @@ export interface ReadPosition {
   leaderEpoch: number;
   /** Of the last record below the position, -1 when unknown: what a new leader must still have (KIP-320). */
   epochRead: number;
+  /** The log must have records of that epoch up to here, also when the position lies below. */
+  keptTo: number;
   /** Leaders up to this epoch are known to have it. */
   keptUntil: number;
   /** A leader of this epoch was heard of, and must be asked before anything of it is handed on; -1 for none. */
@@ -36,8 +38,8 @@ export class PartitionPositions {
       const given = wanted.get(key);
       if (given === undefined) throw new Error(`onAssign answered no position for ${key}`);
       assertPosition(key, given.position);
-      const { position, paused, leaderEpoch: epochRead = -1 } = given;
-      const epochs = { leaderEpoch: -1, epochRead, keptUntil: -1, toAsk: -1 };
+      const { position, paused, leaderEpoch: epochRead = -1, keptTo = position } = given;
+      const epochs = { leaderEpoch: -1, epochRead, keptTo, keptUntil: -1, toAsk: -1 };
       this.#byKey.set(key, { topic, partition, position, paused, ...epochs });
     }
   }

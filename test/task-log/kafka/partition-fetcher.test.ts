@@ -257,6 +257,27 @@ test("E18: a broker that has not heard that it leads no more is not believed; a 
   expect(problems).toEqual(["0 truncated"]);
 });
 
+test("E18: what is known as final above the position must be in the log as well: other records there are never handed on", async () => {
+  for (const [end, kept] of [
+    [5, true],
+    [4, false],
+  ] as const) {
+    const { fetch, answer, batches, positions, problems, details, epochEndsAt } = setUp();
+    const at = { topic: "t", partition: 0, position: 3, paused: false, leaderEpoch: 4, keptTo: 5 };
+    positions.replace(assignmentOf(1), [at]);
+    epochEndsAt(end);
+    const log = records({ baseOffset: 3, leaderEpoch: 4 }, { baseOffset: 4, leaderEpoch: 9, deltas: [0, 1] });
+    for (let i = 0; i < 2; i++) {
+      const fetching = fetch();
+      answer({ records: log });
+      await fetching;
+    }
+    expect(batches.map(({ leaderEpoch }) => leaderEpoch)).toEqual(kept ? [4, 9] : [4]);
+    expect(problems).toEqual(kept ? [] : ["0 truncated"]);
+    if (!kept) expect(details[0]).toContain("offsets up to 5 were read in leader epoch 4");
+  }
+});
+
 test("going back by a seek or a new assignment may meet older epochs", async () => {
   const { fetch, answer, batches, problems, positions } = setUp();
   const first = fetch();
