@@ -57,7 +57,7 @@ export class LogWatch {
 
   #reportReplaced(topic: string, before: string, now: string): void {
     for (const read of this.#positions.all()) {
-      if (read.topic !== topic || read.paused) continue;
+      if (read.topic !== topic) continue; // also of one that is paused: its handlers still end, and are committed
       read.paused = true;
       this.#sink.onProblem(topic, read.partition, "replaced", `its id was ${before}, is ${now}`);
     }
