@@ -764,8 +764,8 @@ export const mutations: readonly Mutation[] = [
     ],
     [
       "r14-positioned",
-      "return { pid, ownership, position, paused, leaderEpoch };",
-      "return { pid, ownership, position: 0, paused, leaderEpoch };",
+      "return { pid, ownership, position, paused, leaderEpoch, keptTo",
+      "return { pid, ownership, position: 0, paused, leaderEpoch, keptTo",
       "R14: after a join every partition is positioned at what the group has committed",
     ],
     [
