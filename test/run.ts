@@ -16,11 +16,14 @@ interface Group {
   readonly takes: (file: string) => boolean;
 }
 
+/** Test files at once in the group that mostly waits, each process with servers of its own; default 1. */
+const AT_ONCE = process.env["TEST_AT_ONCE"];
+
 const GROUPS: readonly Group[] = [
   {
     name: "requirements",
     limitMs: 12 * 60_000,
-    flags: ["--timeout=120000"],
+    flags: ["--timeout=120000", ...(AT_ONCE === undefined ? [] : [`--parallel=${AT_ONCE}`])],
     takes: (file) => file.startsWith("test/requirements/"),
   },
   {
