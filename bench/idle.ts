@@ -72,13 +72,7 @@ async function measure(on: string, servers: Servers | null): Promise<Idle> {
     for (let number = 1; number <= Number(values.nodes); number++) {
       const [peer, http] = freePorts(2);
       urls.push(`http://127.0.0.1:${http}/readyz`);
-      nodes.push(
-        vouch([
-          ...["run", tasks, "--node-id", `n${number}`],
-          ...["--peer-listen", `127.0.0.1:${peer}`, "--http-listen", `127.0.0.1:${http}`],
-          ...where,
-        ]),
-      );
+      nodes.push(vouch(["run", tasks, "--node-id", `n${number}`, ...listenOn(peer!, http!), ...where]));
     }
     for (const url of urls) await ready(url);
     say(`${on}: ${nodes.length} nodes ready, ${values.rest} s of rest`);
@@ -94,6 +88,10 @@ async function measure(on: string, servers: Servers | null): Promise<Idle> {
     await Promise.all(nodes.map(({ exited }) => exited));
     rmSync(folder, { recursive: true });
   }
+}
+
+function listenOn(peer: number, http: number): string[] {
+  return ["--peer-listen", `127.0.0.1:${peer}`, "--http-listen", `127.0.0.1:${http}`];
 }
 
 /** @throws Error when the node is not ready in time */
