@@ -21,13 +21,30 @@ export class FailedForGood extends Error {
   readonly [MARK] = "failed-for-good";
 }
 
-/** What a thrown value says about its run; an ordinary error says "failed". Never throws. */
+/** A cause may be its own cause. */
+const CAUSES_MAX = 16;
+
+/**
+ * What a thrown value says about its run; an ordinary error says "failed". Whoever wraps an error keeps it as `cause`, or
+ * among the `errors` of an AggregateError: one that does not know, anywhere in there, makes the run unknown, unless what was
+ * thrown itself says more. Never throws.
+ */
 export function outcomeOf(thrown: unknown): "failed" | "unknown" | "failed-for-good" {
-  if (typeof thrown !== "object" || thrown === null) return "failed";
+  const left: unknown[] = [thrown];
+  let forGood = false;
   try {
-    const mark = (thrown as { readonly [MARK]?: unknown })[MARK];
-    return mark === "unknown" || mark === "failed-for-good" ? mark : "failed";
+    for (let seen = 0; left.length > 0 && seen < CAUSES_MAX; seen++) {
+      const each = left.shift();
+      if (typeof each !== "object" || each === null) continue;
+      const mark = (each as { readonly [MARK]?: unknown })[MARK];
+      if (mark === "unknown") return "unknown";
+      forGood ||= mark === "failed-for-good";
+      if (forGood && seen === 0) break;
+      if (each instanceof Error) left.push(each.cause);
+      if (each instanceof AggregateError) left.push(...each.errors.slice(0, CAUSES_MAX));
+    }
   } catch {
-    return "failed"; // a proxy, or a getter that throws
+    // A proxy, or a getter that throws: what was read before it counts.
   }
+  return forGood ? "failed-for-good" : "failed";
 }

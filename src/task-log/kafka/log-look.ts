@@ -69,8 +69,7 @@ function encoded(bytes: Buffer): { readonly buf: Buffer; readonly buffer: Buffer
 }
 
 function metadataRequest(topics: readonly string[]): Buffer {
-  const parts: Buffer[] = [Buffer.from([0]), Buffer.from([topics.length + 1])]; // the header's tags; a compact array
-  assertCompact(topics.length);
+  const parts: Buffer[] = [Buffer.from([0]), varint(topics.length + 1)]; // the header's tags; a compact array
   for (const topic of topics) {
     const name = Buffer.from(topic);
     parts.push(Buffer.alloc(ID_BYTES), varint(name.length + 1), name, Buffer.from([0]));
@@ -79,11 +78,7 @@ function metadataRequest(topics: readonly string[]): Buffer {
   return Buffer.concat(parts);
 }
 
-/** The number of topics is written as one byte. */
-function assertCompact(count: number): void {
-  if (count > 0x7e) throw new RangeError(`${count} topics in one question`);
-}
-
+/** Of a count or a length below 2^14. */
 function varint(value: number): Buffer {
   return value < 0x80 ? Buffer.from([value]) : Buffer.from([(value & 0x7f) | 0x80, value >> 7]);
 }
