@@ -15,6 +15,7 @@ import { nodeIdOf, type Incarnation } from "./identity.ts";
 import { Leader } from "./leader/leader.ts";
 import { SELF } from "./leader/state.ts";
 import { Member } from "./member/member.ts";
+import { highestEpoch } from "./member/metadata.ts";
 import type { AttachMessage, PeerMessage, RefusedMessage, StateChunkMessage } from "./messages.ts";
 import { Replica } from "./replica.ts";
 import type { CoreSettings } from "./settings.ts";
@@ -152,8 +153,12 @@ export class NodeCore {
         if (this.#drainBegan === Infinity) this.#drainBegan = now;
         this.member.handle(event, now);
         return;
-      case "revoked":
       case "assigned":
+        this.member.handle(event, now);
+        // The coordinator may have been put back to an old state: tokens must rise all the same.
+        this.#acceptEpoch(highestEpoch(event.partitions, this.ctx.settings.clusterUuid), now);
+        return;
+      case "revoked":
       case "delivered":
       case "commit-result":
       case "partition-problem":

@@ -2,7 +2,7 @@
 import { Outcome } from "../../src/core/events.ts";
 import type { PartitionInfo, PeerMessage, ReportMessage, Verdict } from "../../src/core/messages.ts";
 import { gives, Verdict as V } from "../../src/core/messages.ts";
-import { formatMetadata } from "../../src/core/member/metadata.ts";
+import { type CommitMetadata, formatMetadata } from "../../src/core/member/metadata.ts";
 import { hashOf } from "../support/cell.ts";
 import { OneCore, type Overrides } from "./support.ts";
 
@@ -194,7 +194,7 @@ export class OneMember extends OneCore {
 }
 
 /** Commit metadata of this cell. */
-export function metadataOf(more: { ceiling: number; finals?: Uint8Array; from?: number; dedupEpoch?: number }): string {
+export function metadataOf(more: { ceiling: number } & Partial<CommitMetadata>): string {
   return formatMetadata({
     dedupEpoch: 1,
     topicGeneration: 1,

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { Phase } from "../../src/core/messages.ts";
 import { OneLeader } from "./one-leader.ts";
-import { OneMember } from "./one-member.ts";
+import { metadataOf, OneMember } from "./one-member.ts";
 import { claimOf, listOf, reportOf } from "./support.ts";
 
 test("R1: a message of a lower epoch is refused with mine", () => {
@@ -22,6 +22,27 @@ test("R1: the next epoch is sought above every epoch that this node heard of", (
   member.step({ type: "in-sync-read", epoch: 0, inSync: { incarnations: [], version: 1 } });
   member.tick(1_000);
   expect(member.last("compete").highestKnownEpoch).toBe(9);
+});
+
+test("R1: an epoch in which this cell committed is one that was: tokens rise over a coordinator that was put back", () => {
+  const assigned = (metadata: string): OneMember => {
+    const member = new OneMember();
+    const partition = { pid: 0, committed: 5, metadata, logStart: 0, logEnd: 10 };
+    member.step({ type: "assigned", generation: 1, partitions: [partition] });
+    return member;
+  };
+  const member = assigned(metadataOf({ ceiling: 9, epoch: 41 }));
+  member.tick(500);
+  expect(member.report.epoch).toBe(41); // which deposes the leader of epoch 1
+  member.step({ type: "leader", leader: null });
+  member.step({ type: "in-sync-read", epoch: 0, inSync: { incarnations: [], version: 1 } });
+  member.tick(1_000);
+  expect(member.last("compete").highestKnownEpoch).toBe(41);
+  // Another cell's commits, a text that is none of ours, and a number that cannot be an epoch say nothing.
+  const others = [{ clusterUuid: "other", epoch: 41 }, { epoch: 2 ** 40 }].map((more) =>
+    metadataOf({ ceiling: 9, ...more }),
+  );
+  for (const metadata of [...others, "41"]) expect(assigned(metadata).core.epoch).toBe(1);
 });
 
 test("R1: what an old leader was told is told again to the next one", () => {

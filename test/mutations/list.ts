@@ -59,6 +59,12 @@ export const mutations: readonly Mutation[] = [
       "R1: a message of a lower epoch is refused with mine",
     ],
     [
+      "r1-epoch-of-commits",
+      "this.#acceptEpoch(highestEpoch(event.partitions, this.ctx.settings.clusterUuid), now);",
+      "",
+      "R1: an epoch in which this cell committed is one that was: tokens rise over a coordinator that was put back",
+    ],
+    [
       "r1-candidate",
       "highestKnownEpoch: this.epoch",
       "highestKnownEpoch: 0",

@@ -194,12 +194,9 @@ test(
     await withCluster(setting, async (cluster) => {
       const { address } = zookeeper;
       const paths = new CellPaths("", "/vouch", cluster.cell);
-      const restore = async (copy: ReadonlyMap<string, string>, epoch?: number): Promise<void> => {
+      const restore = async (copy: ReadonlyMap<string, string>): Promise<void> => {
         await withClient(address, async (client) => {
-          for (const [path, text] of copy) {
-            const put = path === paths.epoch && epoch !== undefined ? String(epoch) : text;
-            valueOf(await client.setData(path, put, "any"));
-          }
+          for (const [path, text] of copy) valueOf(await client.setData(path, text, "any"));
         });
       };
       await cluster.produce(Array.from({ length: 12 }, (_, i) => ({ partition: i % PARTITIONS, id: `early-${i}` })));
@@ -226,10 +223,10 @@ test(
       await cluster.waitFor("later tasks", () => cluster.judgement().executed >= 12 + 6 + 6);
       expect(cluster.starts("long-0").length).toBe(1);
 
-      // The same while nobody lives, with the epoch that the nodes logged, as the docs have it.
+      // The same while nobody lives: the group's commits tell the epoch.
       const last = (await cluster.statuses()).get((await cluster.leader()).name)!.epoch;
       await Promise.all(cluster.nodes.map((node) => node.kill()));
-      await restore(copy, last);
+      await restore(copy);
       cluster.openGate("end");
       await Promise.all(cluster.nodes.map((node) => node.restart()));
       await cluster.ready();

@@ -45,6 +45,22 @@ export function parseMetadata(text: string): CommitMetadata | null {
   };
 }
 
+/** Half of what the tables keep. No cell holds so many elections: a larger number is no epoch of ours. */
+const EPOCH_MAX = 2 ** 31;
+
+/** The highest epoch in which the present commits of these partitions were made by this cell; 0 when there is none. */
+export function highestEpoch(
+  partitions: readonly { readonly committed: number | null; readonly metadata: string }[],
+  clusterUuid: string,
+): number {
+  let highest = 0;
+  for (const { committed, metadata } of partitions) {
+    const read = committed === null ? null : parseMetadata(metadata);
+    if (read?.clusterUuid === clusterUuid && read.epoch <= EPOCH_MAX) highest = Math.max(highest, read.epoch);
+  }
+  return highest;
+}
+
 function decodeBase64(text: string): Uint8Array | null {
   try {
     return Uint8Array.fromBase64(text);
