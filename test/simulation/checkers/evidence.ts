@@ -141,25 +141,54 @@ export function equalIdsAreDirty(world: World): Observer {
   };
 }
 
+/** Until when a node may run what it was given, by its own clock and the epoch in which it had that lease; of one incarnation. */
+interface Deadlines {
+  epoch: number;
+  until: number;
+  readonly before: { readonly epoch: number; readonly until: number }[]; // of the epochs that it left
+}
+
 /**
  * R12: who counts as gone cannot run anything any more: its process ended `effectSettleMs` ago, or, by its own clock, it is past the moment
- * at which it stops its handlers. Two clocks may differ by 1 % each.
+ * at which it stops its handlers. Two clocks may differ by 1 % each. A lease of a higher epoch is none that this leader has to wait for: a
+ * member of its set has accepted that epoch, so nothing that it frees from then on is released.
  */
 export function goneIsGone(world: World): Observer {
-  const goneAt = new Map<string, number>(); // when an incarnation that ended had become impossible
+  const ended = new Map<string, { readonly at: number; readonly by: number }>(); // incarnations: true time, and their own clock
+  const deadlines = new Map<string, Deadlines>(); // by incarnation
   const running = new Map<number, string>(); // processes
   const known = new Map<object, number>(); // sizes of the sets
   const settles = world.settings.effectSettleMs * 0.97;
+  const look = ({ incarnation, core }: SimulatedNode): void => {
+    const until = core!.member.isolationDeadline;
+    const { epoch } = core!;
+    const last = deadlines.get(incarnation);
+    if (last === undefined) {
+      deadlines.set(incarnation, { epoch, until, before: [] });
+      return;
+    }
+    if (last.epoch !== epoch) last.before.push({ epoch: last.epoch, until: last.until });
+    last.epoch = epoch;
+    last.until = until;
+  };
+  const deadlineOf = (gone: string, epoch: number): number => {
+    const last = deadlines.get(gone);
+    if (last === undefined) return nodeOf(world, gone)?.core!.member.isolationDeadline ?? Infinity;
+    return (last.epoch <= epoch ? last : last.before.findLast((left) => left.epoch <= epoch))?.until ?? -Infinity;
+  };
   const judge = (node: SimulatedNode, gone: string): void => {
     const name = `${gone} counts as gone at ${node.name} at ${world.now}`;
-    const since = goneAt.get(gone);
-    if (since !== undefined) {
+    const deadline = deadlineOf(gone, node.core!.leader!.state.epoch);
+    const end = ended.get(gone);
+    if (end !== undefined) {
+      // It may have been past its isolation deadline for long when it ended.
+      const since = end.at + Math.min(settles, deadline - end.by);
       if (world.now < since) violated("R12", `${name}; its process ended, and that is settled at ${since}`);
       return;
     }
     const other = nodeOf(world, gone);
     if (other === null || other.process.state === "dead") return;
-    const left = other.core!.member.isolationDeadline - other.process.monotonicMs();
+    const left = deadline - other.process.monotonicMs();
     if (left > 0) violated("R12", `${name}; it may run handlers for another ${left} ms`);
   };
   return {
@@ -168,12 +197,10 @@ export function goneIsGone(world: World): Observer {
       if (event.what === "started") running.set(event.pid, event.detail);
       if (event.what !== "killed" && event.what !== "exited") return;
       const gone = running.get(event.pid) ?? "";
-      const node = nodeOf(world, gone);
-      // It may have been past its isolation deadline for long when it ended.
-      const left = node === null ? settles : node.core!.member.isolationDeadline - node.process.monotonicMs();
-      goneAt.set(gone, event.at + Math.min(settles, left));
+      ended.set(gone, { at: event.at, by: nodeOf(world, gone)?.process.monotonicMs() ?? -Infinity });
     },
     onStep(node) {
+      look(node);
       const gone = node.core!.leader?.state.gone;
       if (gone === undefined || gone.size === (known.get(gone) ?? 0)) return;
       if (gone.size > (known.get(gone) ?? 0)) judge(node, [...gone].at(-1)!);

@@ -58,6 +58,18 @@ function leader(bench: Bench, more: Record<string, unknown> = {}): BenchNode {
   return a;
 }
 
+/** A node whose lease was over for long has one again, of this epoch; its incarnation. */
+function cameBack(bench: Bench, epoch: number): string {
+  const b = bench.node("b");
+  b.core.member.state.lease.lastUntil = -1e9;
+  bench.step(b, TICK);
+  b.core.epoch = epoch;
+  bench.step(b, TICK);
+  b.core.member.state.lease.lastUntil = 1e9;
+  bench.step(b, TICK);
+  return b.incarnation;
+}
+
 /** The holder answers a revoke of record 0, and its leader has written this into the table. */
 function released(bench: Bench, status: AnswerItem["status"], flags: number, attempts: number): void {
   const a = leader(bench);
@@ -214,6 +226,12 @@ export const ruleCases: readonly Case[] = [
       b.core.member.state.lease.lastUntil = -1e9;
       leader(bench, { gone: new Set([b.incarnation]) });
     },
+  },
+  {
+    id: "R12",
+    what: "who came back under this leader's own epoch counts as gone",
+    bad: (bench) => leader(bench, { gone: new Set([cameBack(bench, 1)]) }),
+    good: (bench) => leader(bench, { gone: new Set([cameBack(bench, 2)]) }),
   },
   {
     id: "R12",
