@@ -1,4 +1,5 @@
 /** The command line: finds the command, shows help, and turns what is thrown into an exit code. */
+import { closest } from "../config/flags.ts";
 import { optionHelp } from "../config/help.ts";
 import { describeError, VouchError } from "../errors.ts";
 import type { CliContext, Command } from "./command.ts";
@@ -40,7 +41,9 @@ export async function runCli(context: CliContext): Promise<ExitCode> {
   const wanted = HELP.has(name) ? argv[0] : name;
   const command = COMMANDS.find((candidate) => candidate.name === wanted);
   if (command === undefined) {
-    context.err(`"${wanted}" is no command.\n\n${overview()}`);
+    const names = COMMANDS.map((candidate) => candidate.name);
+    const hint = closest(wanted ?? "", names);
+    context.err(`"${wanted}" is no command${hint === "" ? "." : hint}\n\n${overview()}`);
     return ExitCode.usage;
   }
   if (HELP.has(name) || argv.some((argument) => argument === "--help" || argument === "-h")) {

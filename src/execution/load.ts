@@ -50,8 +50,11 @@ async function defaultExportOf(path: string): Promise<Loaded> {
   try {
     module = (await import(pathToFileURL(file).href)) as Record<string, unknown>;
   } catch (thrown) {
-    const what = `throws while it is imported: ${describeError(thrown)}${placeOf(thrown)}`;
-    return { violation: `${what}${missingPackage(thrown, file)}`, cause: thrown };
+    // Several errors of one file come as one, which says only how many they are.
+    const first: unknown = thrown instanceof AggregateError && thrown.errors.length > 0 ? thrown.errors[0] : thrown;
+    const more = first === thrown ? "" : `, the first of ${(thrown as AggregateError).errors.length} errors`;
+    const what = `throws while it is imported: ${describeError(first)}${placeOf(first)}${more}`;
+    return { violation: `${what}${missingPackage(first, file)}`, cause: thrown };
   }
   if (module["default"] !== undefined) return { exported: module["default"] };
   const named = Object.keys(module).filter((name) => name !== "default");

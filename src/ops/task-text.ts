@@ -112,7 +112,8 @@ export function unknownText(id: string, seen: boolean | null, answers: readonly 
     return `unknown: no topic "${position[1]}" in this cell (it has ${answer.topics.join(", ")}), and no task with that id`;
   }
   if (seen === null) return "unknown: no node that answered holds a complete seen-set";
-  if (!seen) return "unseen: within the seen-set's window no node was given a task with this id";
+  if (!seen)
+    return "unseen: no node was given a task with this id within the window, which begins anew when all nodes were down";
   return (
     "seen by the filter, no record: most likely executed and committed, of which only the filter keeps ids " +
     "(a filter may also take one id for another); its position as topic:partition:offset says for certain"

@@ -51,7 +51,7 @@ export const Message = {
   foreignCommit: "…: committed offset … was not written by this cell (watermark …)",
   skipped: "…: … offsets were skipped by a commit that is not this cell's; begins anew at …",
   offsetsLost: "…: the group's committed offset is gone; …",
-  filterAnew: "the Bloom filter begins anew: task ids executed before this start are outside the window, …",
+  filterAnew: "the Bloom filter begins anew, since all its holders were down: …",
   unexpectedSeen: "…: a member's filter knew offset …, the leader's did not",
   hangs: "the handler of … neither ended in its time nor obeyed its abort signal…; killing process …. …",
   exits: "vouch: this process ends while the handler of … ran, and nobody stopped the node: …",

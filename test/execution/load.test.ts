@@ -52,6 +52,13 @@ test("a definition made with defineTasks", async () => {
   expect((await loadTaskModules([path!]))[0]!.topic).toBe("a");
 });
 
+test("several syntax errors: the first one, and where it is", async () => {
+  const [path] = modules(`export default {\n  topic: "a"\n  async execute() {},\n  onUnknown: "park",\n};`);
+  expect((await refused([path!])).message).toMatch(
+    /throws while it is imported: Expected "}" but found "async" \(at .*m0\.ts:3:3\), the first of \d+ errors/,
+  );
+});
+
 test("a file that does not exist", async () => {
   expect((await refused(["no-such-tasks.ts"])).message).toStartWith(
     "1 task module error:\n  - no-such-tasks.ts: no such file (looked for /",

@@ -144,7 +144,7 @@ export class Activation {
     leader.ctx.alarm(
       "filter-window",
       -1,
-      "the Bloom filter begins anew: task ids executed before this start are outside the window, and their duplicates reach the check",
+      "the Bloom filter begins anew, since all its holders were down: redelivered records are recognised all the same, but another record with a task id of before this start counts as a new task, and runs",
     );
     this.#choose(now);
   }
