@@ -14,6 +14,7 @@ export interface NodeStatus {
   readonly groupTrouble?: string; // what the task log last complained about while not joined, "" for nothing
   readonly setAsideTrouble?: string; // why dead or parked records cannot be written at the moment, "" for nothing
   readonly topics: readonly string[]; // by topic index
+  readonly partitionCounts?: readonly number[]; // by topic index, when the node started
   readonly core: CoreStatus;
   /** What happened at the node's edges, by name: links, limits that were reached, late handlers. All only rise. */
   readonly edges?: Readonly<Record<string, number>>;

@@ -4,7 +4,7 @@
  * never left out.
  */
 import type { LeaderInfo, MemberInfo } from "../coordinator/coordinator.ts";
-import { nodeIdOf, partitionOf, type PartitionId, topicIndexOf } from "../core/identity.ts";
+import { nodeIdOf, partitionId, partitionOf, type PartitionId, topicIndexOf } from "../core/identity.ts";
 import { askMembersFor, askUrlFor, type NodeReply } from "./ask.ts";
 import { ageText, columns, countText, rangesText, table, wrap } from "./layout.ts";
 import { type NodeStatus, partitionName } from "./node-status.ts";
@@ -66,6 +66,7 @@ export function cellText(view: CellView, allPartitions = false): string {
     ...leaderNotes(view, leader, leading, answered),
     ...view.members.flatMap(memberNotes),
     ...partitionNotes(rows),
+    ...unownedNotes(rows, answered),
   ];
   if (notes.length > 0) parts.push(notes.map((note) => wrap(note, columns)).join("\n"));
   return `${parts.join("\n\n")}\n`;
@@ -216,6 +217,22 @@ function shareTable(rows: readonly PartitionRow[]): string {
     ];
   });
   return `${table(SHARE_HEADINGS, lines, columns)}\n(--partitions lists each)`;
+}
+
+/** Partitions of which no node speaks: their owner died, or a rebalance is under way. */
+function unownedNotes(rows: readonly PartitionRow[], answered: readonly NodeStatus[]): string[] {
+  const [{ topics = [], partitionCounts = [] } = {}] = answered;
+  const told = new Set(rows.map(({ pid }) => pid));
+  return partitionCounts.flatMap((count, topic) => {
+    const unowned = Array.from({ length: count }, (_, partition) => partition).filter(
+      (partition) => !told.has(partitionId(topic, partition)),
+    );
+    if (unowned.length === 0) return [];
+    const which = unowned.length === 1 ? "partition" : "partitions";
+    return [
+      `${topics[topic]}: no node that answers owns ${which} ${rangesText(unowned)}: a rebalance, or their node died and Kafka waits for its session to end (--kafka-session-ms)`,
+    ];
+  });
 }
 
 function partitionNotes(rows: readonly PartitionRow[]): string[] {

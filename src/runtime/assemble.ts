@@ -78,6 +78,7 @@ function topicInput({ task, generation, partitions }: OpenedTopic): Parameters<t
 /** What the runtime asks a core for; who watches its steps puts a `step` before it. */
 export function aboutCore(core: NodeCore): Omit<RunningCore, "step"> {
   return {
+    partitionCounts: core.ctx.settings.topics.map(({ partitions }) => partitions),
     status: (at) => core.status(at),
     look: (query, at) => lookUpTask(core, query, at),
     // Asked for twice a second: no whole status for it.

@@ -28,6 +28,8 @@ export interface OpenedTopic {
 
 /** The core as the runtime needs it. */
 export interface RunningCore extends DrivenCore {
+  /** How many each topic had when the node started, by topic index. */
+  readonly partitionCounts: readonly number[];
   status(now: number): CoreStatus;
   /** What this node knows of one task; walks its tables, so it is for people and not for every turn. */
   look(query: TaskQuery, now: number): TaskView;

@@ -117,6 +117,7 @@ export class RunningNode implements AsyncDisposable {
       groupTrouble: this.#parts.consumption.trouble,
       setAsideTrouble: this.#parts.runner.setAsideTrouble(),
       topics: this.#names.topics,
+      partitionCounts: this.#core.partitionCounts,
       core: { ...core, waitingFor: waitText(core, this.#parts.peers) },
       edges: this.#parts.edges(),
       alarms: this.#health.alarms(),

@@ -123,6 +123,21 @@ test("names that are long lose their middle, so that every line of a table fits 
   expect(lines.filter((line) => line.startsWith("orders-of") && line.includes("…"))).toHaveLength(2);
 });
 
+test("partitions of which nobody speaks are named", () => {
+  const core = coreStatus();
+  const owned = core.partitions.map(({ pid }) => pid);
+  expect(owned).toEqual([partitionId(0, 2)]);
+  const status = nodeStatus({ partitionCounts: [5], core });
+  const text = cellText({ leader: null, members: [{ nodeId: "n1", url: "", status, error: "" }] });
+  expect(text.replaceAll(/\s+/g, " ")).toContain(
+    "payments: no node that answers owns partitions 0-1 3-4: a rebalance, or",
+  );
+  const all = nodeStatus({ core });
+  expect(cellText({ leader: null, members: [{ nodeId: "n1", url: "", status: all, error: "" }] })).not.toContain(
+    "owns",
+  );
+});
+
 const LONG = "payments-worker-7f9c6d5b9-x2x4"; // and a number
 
 /** Seven nodes with long names and 256 partitions of one long topic; `silent` of them do not answer. */
