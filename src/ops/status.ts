@@ -221,16 +221,16 @@ function shareTable(rows: readonly PartitionRow[]): string {
 
 /** Partitions of which no node speaks: their owner died, or a rebalance is under way. */
 function unownedNotes(rows: readonly PartitionRow[], answered: readonly NodeStatus[]): string[] {
-  const [{ topics = [], partitionCounts = [] } = {}] = answered;
+  const [one] = answered;
   const told = new Set(rows.map(({ pid }) => pid));
-  return partitionCounts.flatMap((count, topic) => {
+  return (one?.partitionCounts ?? []).flatMap((count, topic) => {
     const unowned = Array.from({ length: count }, (_, partition) => partition).filter(
       (partition) => !told.has(partitionId(topic, partition)),
     );
     if (unowned.length === 0) return [];
     const which = unowned.length === 1 ? "partition" : "partitions";
     return [
-      `${topics[topic]}: no node that answers owns ${which} ${rangesText(unowned)}: a rebalance, or their node died and Kafka waits for its session to end (--kafka-session-ms)`,
+      `${one?.topics[topic]}: no node that answers owns ${which} ${rangesText(unowned)}: a rebalance, or their node died and Kafka waits for its session to end (--kafka-session-ms)`,
     ];
   });
 }
