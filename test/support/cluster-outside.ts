@@ -2,9 +2,9 @@
 import { Kafka, logLevel } from "kafkajs";
 import { CellPaths } from "../../src/coordinator/zookeeper/connect-string.ts";
 import { openKafkaTaskLog } from "../../src/task-log/kafka/index.ts";
-import type { TaskRecord } from "../../src/task-log/task-log.ts";
 import { valueOf, withClient } from "../conformance/zookeeper-client.ts";
 import type { Cluster } from "./cluster.ts";
+import { type FoundRecord, readTopicOf } from "./read-topic.ts";
 
 /** Members of the cluster's consumer group, as the broker has them, and the group's state ("Stable", …). */
 export async function groupMembers(cluster: Cluster): Promise<{ readonly state: string; readonly members: number }> {
@@ -25,55 +25,18 @@ export interface OutsideRecord {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-let readers = 0;
-
 /** Every record that a topic holds now, in partition order; a topic that does not exist holds none. */
 export async function readTopic(cluster: Cluster, topic: string): Promise<OutsideRecord[]> {
   const brokers = [cluster.servers.kafka.brokers];
-  const groupId = `${cluster.group}-reader-${++readers}`;
-  const log = openKafkaTaskLog({ brokers, clientId: groupId, onWarning: () => undefined });
-  const admin = log.admin();
+  const log = openKafkaTaskLog({ brokers, clientId: `${cluster.group}-reader`, onWarning: () => undefined });
   try {
-    if ((await admin.describeTopic(topic)) === null) return [];
-    const ends = await admin.groupOffsets(groupId, topic);
-    const read = new Map<number, readonly TaskRecord[]>(ends.map(({ partition }) => [partition, []]));
-    const done = Promise.withResolvers<void>();
-    const complete = (): boolean =>
-      ends.every(({ partition, logStart, logEnd }) => (read.get(partition)?.length ?? 0) >= logEnd - logStart);
-    if (complete()) return [];
-    const consumer = log.consumer({
-      groupId,
-      topics: [topic],
-      sessionTimeoutMs: 10_000,
-      rebalanceTimeoutMs: 10_000,
-      heartbeatIntervalMs: 1_000,
-      maxWaitMs: 50,
-      maxBytesPerPartition: 1_048_576,
-    });
-    await consumer.start({
-      onRevoke: async () => undefined,
-      onAssign: async ({ partitions }) =>
-        partitions.map(({ partition, logStart }) => ({ topic, partition, position: logStart, paused: false })),
-      onBatch: ({ partition, records }) => {
-        read.set(partition, [...(read.get(partition) ?? []), ...records]);
-        if (complete()) done.resolve();
-      },
-      onProblem: (_topic, partition, problem) => done.reject(new Error(`${topic}/${partition}: ${problem}`)),
-      onWarning: () => undefined,
-      onFatal: (error) => done.reject(error),
-    });
-    try {
-      await done.promise;
-    } finally {
-      await consumer.stop();
-    }
-    return [...read].flatMap(([partition, records]) => records.map((record) => shown(partition, record)));
+    return (await readTopicOf(log, topic)).map(shown);
   } finally {
     await log.close();
   }
 }
 
-function shown(partition: number, { value, headers }: TaskRecord): OutsideRecord {
+function shown({ partition, value, headers }: FoundRecord): OutsideRecord {
   const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
   return {
     partition,

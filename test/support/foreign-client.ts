@@ -2,15 +2,14 @@
  * What somebody with Kafka's own tools does to a cell's group and topic: commits (also in the name of a member, as a
  * program that shares its client or a stale one would), deletes offsets, records and topics, adds partitions.
  */
-import { connect } from "node:net";
 import { type Admin, Kafka, logLevel } from "kafkajs";
+import { ask, int16, text } from "./broker-question.ts";
 import type { Cluster } from "./cluster.ts";
 import { memberIdOf } from "./group-eviction.ts";
 
 const OFFSET_COMMIT = { key: 8, version: 2 };
 const ILLEGAL_GENERATION = 22;
 const GENERATIONS_TRIED = 200;
-const ANSWER_WITHIN_MS = 5_000;
 const NO_GENERATION = -1; // the broker takes it for a group without members only
 
 export interface ForeignCommit {
@@ -110,12 +109,6 @@ async function commitAs(
   return answer.readInt16BE(14 + topicBytes + 8); // behind the number of partitions and the first one's number
 }
 
-function int16(value: number): Buffer {
-  const bytes = Buffer.alloc(2);
-  bytes.writeInt16BE(value);
-  return bytes;
-}
-
 function int32(value: number): Buffer {
   const bytes = Buffer.alloc(4);
   bytes.writeInt32BE(value);
@@ -126,24 +119,4 @@ function int64(value: number): Buffer {
   const bytes = Buffer.alloc(8);
   bytes.writeBigInt64BE(BigInt(value));
   return bytes;
-}
-
-function text(value: string): Buffer {
-  const bytes = Buffer.from(value);
-  return Buffer.concat([int16(bytes.length), bytes]);
-}
-
-function ask(port: number, request: Buffer): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    const socket = connect({ host: "127.0.0.1", port }, () => socket.write(request));
-    let received = Buffer.alloc(0);
-    socket.setTimeout(ANSWER_WITHIN_MS, () => socket.destroy(new Error("the broker does not answer")));
-    socket.on("error", reject);
-    socket.on("data", (chunk: Buffer) => {
-      received = Buffer.concat([received, chunk]);
-      if (received.length < 4 || received.length < 4 + received.readInt32BE(0)) return;
-      socket.destroy();
-      resolve(received);
-    });
-  });
 }

@@ -2,12 +2,11 @@
  * Takes one member out of a consumer group behind its back, as a broker does whose session timer ran out: a LeaveGroup
  * request in its name. The member learns of it by its next request, which the broker refuses.
  */
-import { connect } from "node:net";
 import { Kafka, logLevel } from "kafkajs";
+import { ask, text } from "./broker-question.ts";
 import type { Cluster } from "./cluster.ts";
 
 const LEAVE_GROUP = { key: 13, version: 2 };
-const ANSWER_WITHIN_MS = 5_000;
 
 /** @throws Error when the node is no member, or when the broker refuses. */
 export async function evictFromGroup(cluster: Cluster, nodeName: string): Promise<void> {
@@ -38,26 +37,4 @@ export async function memberIdOf(cluster: Cluster, nodeName: string): Promise<st
   } finally {
     await admin.disconnect();
   }
-}
-
-function text(value: string): Buffer {
-  const bytes = Buffer.from(value);
-  const length = Buffer.alloc(2);
-  length.writeInt16BE(bytes.length);
-  return Buffer.concat([length, bytes]);
-}
-
-function ask(port: number, request: Buffer): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    const socket = connect({ host: "127.0.0.1", port }, () => socket.write(request));
-    let received = Buffer.alloc(0);
-    socket.setTimeout(ANSWER_WITHIN_MS, () => socket.destroy(new Error("the broker does not answer")));
-    socket.on("error", reject);
-    socket.on("data", (chunk: Buffer) => {
-      received = Buffer.concat([received, chunk]);
-      if (received.length < 4 || received.length < 4 + received.readInt32BE(0)) return;
-      socket.destroy();
-      resolve(received);
-    });
-  });
 }
