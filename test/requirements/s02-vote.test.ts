@@ -43,6 +43,7 @@ test("S2: a task starts only when every other node has answered the leader's not
     other.pause();
     await cluster.produce([{ partition, id: "voted-without-it" }]);
     await cluster.waitFor("the vote without it", () => cluster.effectsOf("voted-without-it").length === 1);
+    await cluster.waitFor("the end of its link", () => !proxy.peers.includes(other.name));
     expect(proxy.peers).toEqual([asker.name]);
     const status = (await (await cluster.leader()).status())?.core.leaderStatus;
     expect(status?.inSync.map((each) => each.split("/")[0])).not.toContain(other.name);

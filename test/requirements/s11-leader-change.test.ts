@@ -125,7 +125,9 @@ test("S11: a leader dies with decided, unreleased verdicts: its followers' tasks
 
     const lost = cluster.counter("verdictsLost");
     expect(lost).toBeGreaterThanOrEqual((TASKS * 2) / 3);
-    expect(cluster.doubtsSettled("regranted")).toBeGreaterThanOrEqual((TASKS * 2) / 3);
+    // Whether their copies had heard of the decision when the leader died is a race: if not, nobody ever gave them.
+    const grantedAnew = cluster.doubtsSettled("regranted") + cluster.doubtsSettled("falsePositive");
+    expect(grantedAnew).toBeGreaterThanOrEqual((TASKS * 2) / 3);
     const unchecked = ids.filter((_, index) => ofFollowers.has(index % 6));
     expect(unchecked).toHaveLength((TASKS * 2) / 3);
     const checked = cluster.checks().map((line) => line.taskId);

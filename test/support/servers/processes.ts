@@ -132,6 +132,10 @@ export function startProcess(name: string, command: readonly string[], options: 
  */
 const PORT_MIN = 12_000;
 const PORT_MAX = 32_000;
+/** A port is free only until somebody takes it: test processes that run side by side look in places of their own. */
+const PORT_PLACES = 8;
+const PORTS_OWN = (PORT_MAX - PORT_MIN) / PORT_PLACES;
+const PORTS_FROM = PORT_MIN + (process.pid % PORT_PLACES) * PORTS_OWN;
 const PORT_TRIES = 200;
 
 /** `count` different loopback TCP ports that were free a moment ago. Another test may take one: callers start again then. */
@@ -141,7 +145,7 @@ export async function freePorts(count: number): Promise<number[]> {
   try {
     for (let tries = 0; ports.length < count; tries++) {
       if (tries > PORT_TRIES + count) throw new Error(`${count} free ports: not within ${tries} tries`);
-      const port = PORT_MIN + Math.floor(Math.random() * (PORT_MAX - PORT_MIN));
+      const port = PORTS_FROM + Math.floor(Math.random() * PORTS_OWN);
       const server = await listenOn(port);
       if (server === null) continue;
       servers.push(server);
