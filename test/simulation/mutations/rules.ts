@@ -99,7 +99,13 @@ export const rules: readonly Row[] = [
   { id: "r12-member-node", bug: "a member node that is gone proves a death" },
   { id: "r12-activation", bug: "the quarantine does not count from the activation" },
   { id: "r13-kept", bug: "an executed task is forgotten before W has passed it" },
-  { id: "r14-positioned", bug: "after a join a partition is read from its beginning" },
+  {
+    id: "r14-positioned",
+    bug: "after a join a partition is read from one beyond what the group has committed",
+    file: "src/core/member/intake.ts",
+    find: "return { pid, ownership, position, paused, leaderEpoch, keptTo",
+    replace: "return { pid, ownership, position: position + 1, paused, leaderEpoch, keptTo",
+  },
   {
     id: "r14-one-more",
     bug: "the committable position goes one beyond the last final task",
