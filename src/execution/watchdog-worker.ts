@@ -8,7 +8,7 @@ import { type Verdict, type Moment, WatchdogEye } from "./watchdog-eye.ts";
 import { nameFrom, Word, type WatchdogStart } from "./watchdog-words.ts";
 
 /** The message goes through another thread; the kill does not wait for it longer than this. */
-const LAST_WORDS_MS = 150;
+const LAST_WORDS_MS = 40;
 
 /** Longer than any interval between two questions: the event loop stands still. */
 const SILENT_MS = 750;
