@@ -12,7 +12,7 @@
 import { describeError } from "../../errors.ts";
 import type { TaskRecord } from "../task-log.ts";
 import { decompress } from "./codecs.ts";
-import { crc32c } from "./crc32c.ts";
+import { crc32c } from "../../../native-ish/crc32.ts";
 import { type AbortedTransaction, readInt64 } from "./fetch-response.ts";
 
 /** Consecutive records of one partition leader epoch. */

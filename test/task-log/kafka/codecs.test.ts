@@ -3,7 +3,7 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { decompress } from "../../../src/task-log/kafka/codecs.ts";
-import { crc32c } from "../../../src/task-log/kafka/crc32c.ts";
+import { crc32c } from "../../../native-ish/crc32.ts";
 import { temporaryFolder } from "../../support/servers/processes.ts";
 import { type Compression, compressed } from "./fetch-bytes.ts";
 

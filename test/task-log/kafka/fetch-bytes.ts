@@ -3,7 +3,7 @@
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { compress as lz4Frame } from "lz4js";
 import { compress as snappyBlock } from "snappyjs";
-import { crc32c } from "../../../src/task-log/kafka/crc32c.ts";
+import { crc32c } from "../../../native-ish/crc32.ts";
 
 /** "xerial" is snappy as Java producers write it: a header and blocks. */
 export type Compression = "none" | "gzip" | "snappy" | "xerial" | "lz4" | "zstd" | "number 7";
