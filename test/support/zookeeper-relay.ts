@@ -74,16 +74,7 @@ export class ZooKeeperRelay implements AsyncDisposable {
 
   #accept(client: Socket): void {
     const [host = "", port = "0"] = this.#target.split(":");
-    const upstream = connect({ host, port: Number(port) });
-    const pair = [client, upstream];
-    for (const socket of pair) {
-      this.#sockets.add(socket);
-      socket.on("error", () => undefined); // its close follows
-      socket.on("close", () => {
-        this.#sockets.delete(socket);
-        for (const other of pair) other.destroy();
-      });
-    }
+    const upstream = upstreamOf(client, host, Number(port), this.#sockets);
     let first = Buffer.alloc(0);
     client.on("data", (chunk: Buffer) => upstream.write(chunk));
     upstream.on("data", (chunk: Buffer) => {
@@ -93,7 +84,7 @@ export class ZooKeeperRelay implements AsyncDisposable {
       }
       client.write(chunk);
     });
-    if (this.#held) for (const socket of pair) socket.pause();
+    if (this.#held) for (const socket of [client, upstream]) socket.pause();
   }
 
   /** The answer to the handshake: a session that is over has the time-out 0. */
@@ -114,4 +105,19 @@ export class ZooKeeperRelay implements AsyncDisposable {
     this.#server.close();
     await closed;
   }
+}
+
+/** A relay's other half of a connection: both ends are in `sockets` while they are open, and end together. */
+export function upstreamOf(client: Socket, host: string, port: number, sockets: Set<Socket>): Socket {
+  const upstream = connect({ host, port });
+  const pair = [client, upstream];
+  for (const socket of pair) {
+    sockets.add(socket);
+    socket.on("error", () => undefined); // its close follows
+    socket.on("close", () => {
+      sockets.delete(socket);
+      for (const other of pair) other.destroy();
+    });
+  }
+  return upstream;
 }

@@ -1,6 +1,6 @@
 /** What only a real ZooKeeper can show: outcomes that are unknown, the guard's versions, identities, a cell touched by hand. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { createServer, connect, type Server, type Socket } from "node:net";
+import { createServer, type Server, type Socket } from "node:net";
 import { once } from "node:events";
 import { openZooKeeperCoordinator } from "../../../src/coordinator/zookeeper/zookeeper-coordinator.ts";
 import { TestNode, WAIT_MS, codeOf } from "../../conformance/coordinator-nodes.ts";
@@ -9,6 +9,7 @@ import { readNode, valueOf, withClient } from "../../conformance/zookeeper-clien
 import { OPCODE } from "./fake-server.ts";
 import { waitUntil } from "../../support/servers/processes.ts";
 import { startZooKeeper, type ZooKeeperServer } from "../../support/servers/zookeeper.ts";
+import { upstreamOf } from "../../support/zookeeper-relay.ts";
 
 const SESSION_MS = 3_000;
 const TEST_MS = 30_000;
@@ -62,16 +63,7 @@ class Relay {
   private constructor(listener: Server, targetPort: number) {
     this.#server = listener;
     listener.on("connection", (client) => {
-      const upstream = connect({ host: "127.0.0.1", port: targetPort });
-      const pair = [client, upstream];
-      for (const socket of pair) {
-        this.#sockets.add(socket);
-        socket.on("error", () => undefined); // its close follows
-        socket.on("close", () => {
-          this.#sockets.delete(socket);
-          for (const other of pair) other.destroy();
-        });
-      }
+      const upstream = upstreamOf(client, "127.0.0.1", targetPort, this.#sockets);
       client.on("data", (chunk: Buffer) => {
         if (this.#muteAtMulti && opcodes(chunk).includes(OPCODE.multi)) this.#muted = true;
         if (this.#held === null && opcodes(chunk).includes(this.#holdAt)) this.#held = { to: client, bytes: [] };
