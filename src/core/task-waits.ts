@@ -10,6 +10,8 @@ export interface Wait {
 
 /** Of a doubt that is being asked about. */
 export const LEADERS_ANSWER = "the leader's answer";
+const LEASE_OVER = "an answer of the leader: this node's lease is over";
+const CEILING = "a commit that reserves its offset";
 
 const NOTHING: Wait = { waitsFor: "", withinMs: null };
 
@@ -39,28 +41,33 @@ function wait(waitsFor: string, until: number = Infinity, now = 0): Wait {
   return { waitsFor, withinMs: until === Infinity ? null : Math.max(0, until - now) };
 }
 
-/** Why this node may ask for nothing now; "" when it may. */
-function hindersClaims(state: MemberState, window: PartitionWindow, now: number): string {
+/** Why this node may do nothing for new tasks now; "" when it may. */
+function hinders(state: MemberState, now: number): string {
   if (state.draining) return "another node: this one drains";
   if (state.barrier) return "the end of a rebalance of the consumer group";
   if (!state.admitted) return "this node's place in the in-sync set";
-  if (!state.leaderActive || !state.lease.valid(now)) return "an answer of the leader: this node's lease is over";
+  return state.lease.valid(now) ? "" : LEASE_OVER;
+}
+
+/** Why this node may ask for nothing now; "" when it may. */
+function hindersClaims(state: MemberState, window: PartitionWindow, now: number): string {
+  const any = hinders(state, now);
+  if (any !== "") return any;
+  if (!state.leaderActive) return LEASE_OVER;
   if (!window.infoKnown) return "what the leader knows about the partition";
   if (!window.anchored) return "the first commit of this node in the partition";
   return "";
 }
 
 function whyHeld(window: PartitionWindow, offset: number): string {
-  if (offset >= window.ceilingAcked) return "a commit that reserves its offset";
+  if (offset >= window.ceilingAcked) return CEILING;
   return "its turn to be claimed: tasks before it are being executed";
 }
 
 /** Why this node may start nothing now; "" when it may. */
 function hindersStarts(state: MemberState, now: number): string {
-  if (state.draining) return "another node: this one drains";
-  if (state.barrier) return "the end of a rebalance of the consumer group";
-  if (!state.admitted) return "this node's place in the in-sync set";
-  if (!state.lease.valid(now)) return "an answer of the leader: this node's lease is over";
+  const any = hinders(state, now);
+  if (any !== "") return any;
   if (now >= state.watchdogUntil) return "this node's watchdog: it has not answered lately";
   return "";
 }
@@ -80,8 +87,8 @@ function waitOfGranted(state: MemberState, window: PartitionWindow, offset: numb
 function waitOfAdopted(state: MemberState, doubt: Doubt | undefined, now: number): Wait {
   if (doubt === undefined) return NOTHING;
   if (doubt.checking) return wait("its check to answer");
-  const hinders = hindersStarts(state, now);
-  if (hinders !== "") return wait(hinders);
+  const hindered = hindersStarts(state, now);
+  if (hindered !== "") return wait(hindered);
   const { checkAttemptsMax, checkConcurrency } = state.ctx.settings;
   if (doubt.checkAt > now) {
     const asked = `check ${doubt.checkAttempts + 1} of ${checkAttemptsMax}: the last one gave no usable answer`;
@@ -98,9 +105,9 @@ const SAID: Readonly<Record<number, string>> = {
 
 function waitOfDoubt(state: MemberState, window: PartitionWindow, doubt: Doubt | undefined, now: number): Wait {
   if (doubt === undefined) return NOTHING;
-  const hinders = hindersClaims(state, window, now);
-  if (hinders !== "") return wait(hinders);
-  if (doubt.offset >= window.ceilingAcked) return wait("a commit that reserves its offset");
+  const hindered = hindersClaims(state, window, now);
+  if (hindered !== "") return wait(hindered);
+  if (doubt.offset >= window.ceilingAcked) return wait(CEILING);
   if (doubt.asking !== 0) return wait(LEADERS_ANSWER);
   const said = SAID[doubt.said];
   return wait(said === undefined ? "the leader to be asked" : `the next question: ${said}`, doubt.askAt, now);

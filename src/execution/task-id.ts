@@ -22,10 +22,6 @@ export function textOf(bytes: Uint8Array): string {
 
 /** The id by which a record with this text is known: the text, or its digest where that is too long. */
 export function boundedTaskId(id: string): string {
-  return bounded(id);
-}
-
-function bounded(id: string): string {
   const looksLikeDigest = id.startsWith(DIGEST_PREFIX); // an id must not be able to pass for another one's digest
   if (id.length * 3 <= TASK_ID_BYTES_MAX && !looksLikeDigest) return id;
   const bytes = encoder.encode(id);
@@ -48,7 +44,7 @@ function fromBytes(bytes: Uint8Array | null | undefined): string | null {
   } catch {
     return digestOf(bytes);
   }
-  return bounded(text);
+  return boundedTaskId(text);
 }
 
 /** `onProblem` hears of a user's function that throws or answers something else than a text: the record then names no task. */
@@ -65,7 +61,7 @@ export function taskIdReader(
     try {
       const answer: unknown = rule(record);
       if (answer === null || answer === undefined || answer === "") return null;
-      if (typeof answer === "string") return bounded(answer);
+      if (typeof answer === "string") return boundedTaskId(answer);
       if (answer instanceof Uint8Array) return fromBytes(answer);
       onProblem(`taskId answered ${typeof answer}, expected a string, bytes, null or undefined`, record);
     } catch (thrown) {

@@ -84,12 +84,9 @@ export class Peers implements EndpointHandlers {
       const said = describeError(error);
       // A refusal names the peer already.
       const refused = error instanceof VouchError && error.code === "refused";
-      const at = address !== null && said.startsWith(`${address} `);
-      const reason = refused
-        ? said
-        : at
-          ? `${nodeIdOf(peer)} at ${said}`
-          : `${nodeIdOf(peer)} cannot be reached: ${said}`;
+      const saysWhere = address !== null && said.startsWith(`${address} `);
+      const told = saysWhere ? `at ${said}` : `cannot be reached: ${said}`;
+      const reason = refused ? said : `${nodeIdOf(peer)} ${told}`;
       if (this.#lastFailure.get(peer) !== reason) {
         this.#lastFailure.set(peer, reason);
         this.#options.log("warn", reason, { peer });

@@ -129,8 +129,8 @@ export class LeaderState {
   readonly gone = new Set<Incarnation>(); // counted as gone: refused until synchronised anew
   readonly unknownSince = new Map<string, number>(); // asker's own unknown end, by entry
   readonly waiters = new Map<string, Map<Incarnation, Set<PartitionId>>>();
-  /** Entries that executed while somebody waited for them: W may pass them before that one asks again (R6). */
   readonly lastRuns = new LastRuns();
+  /** Entries that executed while somebody waited for them: W may pass them before that one asks again (R6). */
   readonly waitedOutcomes = new Set<string>();
   readonly nudges = new Map<Incarnation, Set<PartitionId>>();
 

@@ -63,7 +63,7 @@ export function takeClaims(state: MemberState, now: number): ClaimBatch[] {
   let guessedRoom = room > 0 ? guessedClaimRoom(state) : 0;
   for (const window of state.windowsFrom(state.claimTurns++)) {
     if (room <= 0) break;
-    const guessed = isGuessed(state, window);
+    const guessed = guessedRoom < Infinity && isGuessed(state, window);
     const most = guessed ? Math.min(room, guessedRoom) : room;
     if (most <= 0 || !claimable(window)) continue;
     const batch = claimWindow(state, window, most, now);
