@@ -46,26 +46,27 @@ export function childEnvironment(own: Readonly<Record<string, string>>): Record<
   return { ...(Object.fromEntries(kept) as Record<string, string>), ...own };
 }
 
-/** Ports that are free now. All are held open until the last is found, so that they differ. */
+/** Ports that are free now, and that this process was not given before: a node that was just begun may not have bound its. */
 export function freePorts(count: number): number[] {
-  const listeners: Bun.TCPSocketListener[] = [];
-  try {
-    for (let tries = 0; listeners.length < count; tries++) {
-      const port = PORT_MIN + Math.floor(Math.random() * (PORT_MAX - PORT_MIN));
-      try {
-        listeners.push(Bun.listen({ hostname: "127.0.0.1", port, socket: { data: () => undefined } }));
-      } catch (error) {
-        if (tries > PORT_TRIES + count) throw error; // somebody has the port: another one
-      }
+  const ports: number[] = [];
+  for (let tries = 0; ports.length < count; tries++) {
+    const port = PORT_MIN + Math.floor(Math.random() * (PORT_MAX - PORT_MIN));
+    try {
+      Bun.listen({ hostname: "127.0.0.1", port, socket: { data: () => undefined } }).stop(true);
+      if (givenPorts.has(port)) continue;
+      givenPorts.add(port);
+      ports.push(port);
+    } catch (error) {
+      if (tries > PORT_TRIES + count) throw error; // somebody has the port: another one
     }
-    return listeners.map((listener) => listener.port);
-  } finally {
-    for (const listener of listeners) listener.stop(true);
   }
+  return ports;
 }
 
+const givenPorts = new Set<number>();
+
 /** Below the range from which the kernel gives ports to outgoing connections: nobody takes one before a node listens on it. */
-const PORT_MIN = 12_000;
+const PORT_MIN = 22_000;
 const PORT_MAX = 32_000;
 const PORT_TRIES = 100;
 

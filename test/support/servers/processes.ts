@@ -127,34 +127,50 @@ export function startProcess(name: string, command: readonly string[], options: 
 }
 
 /**
- * Below what the kernel gives to port 0 and to outgoing connections (32768 and up): a port that was found free there stays
- * free, however many connections are made until a server of ours listens on it.
+ * Below what the kernel gives to port 0 and to outgoing connections (32768 and up), and below where the demo looks
+ * (src/cli/demo/cell.ts): a port that was found free here stays free until a server of ours listens on it.
  */
 const PORT_MIN = 12_000;
-const PORT_MAX = 32_000;
-/** A port is free only until somebody takes it: test processes that run side by side look in places of their own. */
+/** Test processes that run side by side have places of their own; who listens on a place's first port has the place. */
 const PORT_PLACES = 8;
-const PORTS_OWN = (PORT_MAX - PORT_MIN) / PORT_PLACES;
-const PORTS_FROM = PORT_MIN + (process.pid % PORT_PLACES) * PORTS_OWN;
-const PORT_TRIES = 200;
+const PORTS_OF_PLACE = 1_250;
 
-/** `count` different loopback TCP ports that were free a moment ago. Another test may take one: callers start again then. */
-export async function freePorts(count: number): Promise<number[]> {
-  const servers: Server[] = [];
-  const ports: number[] = [];
-  try {
-    for (let tries = 0; ports.length < count; tries++) {
-      if (tries > PORT_TRIES + count) throw new Error(`${count} free ports: not within ${tries} tries`);
-      const port = PORTS_FROM + Math.floor(Math.random() * PORTS_OWN);
-      const server = await listenOn(port);
-      if (server === null) continue;
-      servers.push(server);
-      ports.push(port);
-    }
-    return ports;
-  } finally {
-    await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+interface PortPlace {
+  readonly first: number;
+  readonly lock: Server;
+  /** How many were handed out: none is handed out twice before all others were, so none that waits for its server is. */
+  taken: number;
+}
+
+/** Test files may each have their own copy of this module; the place is found by this name. */
+const PLACE = Symbol.for("vouch.test.ports");
+type Placed = { [PLACE]?: Promise<PortPlace> };
+
+async function findPlace(): Promise<PortPlace> {
+  for (let place = 0; place < PORT_PLACES; place++) {
+    const first = PORT_MIN + place * PORTS_OF_PLACE;
+    const lock = await listenOn(first);
+    if (lock !== null) return { first, lock: lock.unref(), taken: 0 };
   }
+  throw new Error(
+    `no place for ports: ${PORT_PLACES} test processes run already, or others listen from ${PORT_MIN} on`,
+  );
+}
+
+/** `count` different loopback TCP ports that were free a moment ago, and that no other test is given. */
+export async function freePorts(count: number): Promise<number[]> {
+  const place = await ((globalThis as Placed)[PLACE] ??= findPlace());
+  const ports: number[] = [];
+  for (let tries = 1; ports.length < count; tries++) {
+    if (tries > PORTS_OF_PLACE)
+      throw new Error(`${count} free ports: not among ${PORTS_OF_PLACE} from ${place.first} on`);
+    const port = place.first + 1 + (place.taken++ % (PORTS_OF_PLACE - 1));
+    const server = await listenOn(port);
+    if (server === null) continue;
+    await new Promise((resolve) => server.close(resolve));
+    ports.push(port);
+  }
+  return ports;
 }
 
 /** null when somebody has the port. */

@@ -37,6 +37,14 @@ test("a stopped child process is ended too", async () => {
   expect(isRunning(child.pid)).toBe(false);
 });
 
+test("a port is given once, however long its server takes to listen, also by test processes side by side", async () => {
+  const script = `import { freePorts } from "${import.meta.dir}/processes.ts"; console.log((await freePorts(20)).join());`;
+  const mine = [...(await freePorts(20)), ...(await freePorts(20))];
+  const child = Bun.spawn([process.execPath, "-e", script], { stdout: "pipe", stderr: "inherit" });
+  const theirs = (await new Response(child.stdout).text()).trim().split(",").map(Number);
+  expect(new Set([...mine, ...theirs]).size).toBe(60);
+});
+
 test("free ports differ, a temporary folder goes away, a wait names what it waited for", async () => {
   const ports = await freePorts(5);
   expect(new Set(ports).size).toBe(5);
