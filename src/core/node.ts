@@ -71,7 +71,7 @@ export class NodeCore {
   constructor(settings: CoreSettings, random: () => number, now = 0) {
     this.ctx = new Context(settings, random);
     this.replica = new Replica(settings.filter);
-    this.member = new Member(this.ctx, now, (message) => this.#toLeader(message));
+    this.member = new Member(this.ctx, this.replica.table, now, (message) => this.#toLeader(message));
     this.#noLeaderSince = now;
   }
 

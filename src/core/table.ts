@@ -100,6 +100,12 @@ export class PartitionTable {
     return this.has(offset) && (this.meta[offset & this.#mask]! & FREE_FLAG) !== 0;
   }
 
+  /** Whether somebody else was given the task, and has not told its end. */
+  isHeldByAnother(offset: number, incarnation: Incarnation): boolean {
+    if (!this.has(offset) || this.isFree(offset) || isFinalPhase(this.phaseOf(offset))) return false;
+    return this.holderOf(offset) !== incarnation;
+  }
+
   isDirty(offset: number): boolean {
     return this.has(offset) && (this.meta[offset & this.#mask]! & DIRTY_FLAG) !== 0;
   }

@@ -1,8 +1,9 @@
 import { expect, test } from "bun:test";
+import { State } from "../../src/core/member/window.ts";
 import { Phase } from "../../src/core/messages.ts";
 import { OneLeader } from "./one-leader.ts";
-import { OneMember } from "./one-member.ts";
-import { claimOf, doubtsOf, listOf, runningCell } from "./support.ts";
+import { metadataOf, OneMember } from "./one-member.ts";
+import { claimOf, doubtsOf, factsOf, listOf, runningCell } from "./support.ts";
 
 const QUARANTINE_MS = 3_000 + 12_000 + 1_000;
 const SETTLE_MS = 2_000;
@@ -84,6 +85,50 @@ test("R12: a holder that comes back is asked, whatever time has passed", () => {
   leader.now += SETTLE_MS;
   expect(ask(leader)).toBe("wait");
   expect(leader.question("m/1")).toMatchObject([{ offset: 0, revoke: true }]);
+});
+
+test("R12: what was set aside by who was given up is told late: whoever has the task by then ends it, and its twins wait", () => {
+  const told = (phase: Phase): OneLeader => {
+    const { leader, at } = holderUnreachable();
+    until(leader, at + QUARANTINE_MS + SETTLE_MS);
+    expect(ask(leader)).toBe("adopted");
+    leader.attach("m/1");
+    leader.report("m/1", { finished: [factsOf(phase, [0])] });
+    return leader;
+  };
+  for (const phase of [Phase.dead, Phase.parked, Phase.dropped]) {
+    const leader = told(phase);
+    expect(leader.entry(0)).toMatchObject({ holder: "n/1", phase: Phase.granted, dirty: true });
+    leader.report("n/1", { finished: [factsOf(Phase.executed, [0])] });
+    expect(leader.entry(0)).toMatchObject({ holder: "n/1", phase: Phase.executed });
+  }
+  // That it was executed is a fact whoever has it.
+  expect(told(Phase.executed).entry(0)).toMatchObject({ holder: "m/1", phase: Phase.executed });
+  // Nobody was given it yet.
+  const { leader, at } = holderUnreachable();
+  until(leader, at + QUARANTINE_MS + SETTLE_MS);
+  leader.attach("m/1");
+  leader.report("m/1", { finished: [factsOf(Phase.dead, [0])] });
+  expect(leader.entry(0)).toMatchObject({ holder: "m/1", phase: Phase.dead });
+});
+
+test("R8, R12: what was set aside here and given to another meanwhile is asked for when the partition comes back", () => {
+  const back = (holder: string): number => {
+    const member = new OneMember({ topic: { attemptsMax: 1 } });
+    member.own();
+    member.deliver(0, 1);
+    member.answerClaim();
+    member.end(0, "failure");
+    member.step({ type: "set-aside-result", pid: 0, offset: 0, acknowledged: true });
+    member.step({ type: "revoked" });
+    const { table } = member.core.replica;
+    table.partition(0).write(0, table.holderIndex(holder), 1, 99, Phase.executing, 0, 0, 1, 1);
+    member.own({ committed: 0, metadata: metadataOf({ ceiling: 10 }) });
+    member.deliver(0, 1);
+    return member.stateOf(0);
+  };
+  expect(back("other/1")).toBe(State.asked);
+  expect(back(new OneMember().incarnation)).toBe(State.dead);
 });
 
 test("R12: a node that is cut off aborts its handlers when lease and grace are over, once", () => {

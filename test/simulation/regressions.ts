@@ -17,4 +17,5 @@ export const regressions: readonly Regression[] = [
   { seed: 40215, found: "the same" },
   { seed: 200_120, found: "a leader that drained asked its own member about one task again and again within one turn" },
   { seed: 200_312, found: "the same" },
+  { seed: 10_641, found: "the late word that a task was dead ended it while another node ran it" },
 ];

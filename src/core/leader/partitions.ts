@@ -202,6 +202,8 @@ export function factsReported(leader: LeaderState, peer: Peer, batch: FactBatch)
       }
       continue;
     }
+    // What is another's to run by now does not end by the late word of who set it aside before its quarantine was over (R12).
+    if (batch.phase !== Phase.executed && table.isHeldByAnother(offset, peer.incarnation)) continue;
     leader.change(
       batch.pid,
       table,

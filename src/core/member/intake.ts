@@ -8,7 +8,7 @@ import type { PartitionId } from "../identity.ts";
 import { OTHER_CELLS } from "../messages.ts";
 import { bitAt, bitsEnd, parseMetadata } from "./metadata.ts";
 import type { MemberState } from "./state.ts";
-import { HAS_ID, isUnstarted, PartitionWindow, State, type Retained } from "./window.ts";
+import { HAS_ID, isFinal, isUnstarted, PartitionWindow, State, type Retained } from "./window.ts";
 
 /** The barrier after a join: a window a partition, positioned at what the group has committed. */
 export function assign(state: MemberState, generation: number, partitions: readonly AssignedEvent[]): void {
@@ -158,6 +158,10 @@ function rejoin(state: MemberState, window: PartitionWindow, offset: number, tas
   const tasks = state.retained.get(window.pid);
   tasks?.delete(offset);
   if (window.stateOf(offset) !== State.held) return; // settled above
+  // Set aside or dropped here before the others gave this node up (R12): whoever was given the task meanwhile ends it.
+  const isAside = isFinal(task.state) && task.state !== State.executed;
+  if (isAside && state.table.partitions.get(window.pid)?.isHeldByAnother(offset, state.ctx.incarnation) === true)
+    return;
   const slot = window.slot(offset);
   window.attempts[slot] = task.attempts;
   window.stamps[slot] = task.stamp;

@@ -13,6 +13,7 @@ import { Commits } from "./commits.ts";
 import { assign, deliver, partitionProblem, resumePartitions, setSuspended } from "./intake.ts";
 import { BITMAP_BYTES_MAX } from "./metadata.ts";
 import { startChecks, startReady, takeCheckResult, takeResults, takeSetAsideResult, tickStarts } from "./starts.ts";
+import type { GrantTable } from "../table.ts";
 import { MemberState } from "./state.ts";
 import type { PartitionWindow } from "./window.ts";
 
@@ -38,10 +39,10 @@ export class Member {
   #runsNothingSaid = false;
   #leftGroupAt = -Infinity;
 
-  constructor(ctx: Context, now: number, send: (message: PeerMessage) => void) {
+  constructor(ctx: Context, table: GrantTable, now: number, send: (message: PeerMessage) => void) {
     this.#ctx = ctx;
     this.#send = send;
-    this.state = new MemberState(ctx, now);
+    this.state = new MemberState(ctx, table, now);
     this.commits = new Commits(this.state);
   }
 

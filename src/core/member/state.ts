@@ -6,6 +6,7 @@ import type { Context } from "../context.ts";
 import type { PartitionId } from "../identity.ts";
 import { Phase, type CommitNote, type FactBatch, type Offsets, type PartitionReport } from "../messages.ts";
 import { NumberList, offsetAt, packOffsets } from "../offsets.ts";
+import type { GrantTable } from "../table.ts";
 import { Lease } from "./lease.ts";
 import { type DoubtEnd, RecentEnds } from "./recent-ends.ts";
 import { isFinal, isUnstarted, State, type Doubt, type PartitionWindow, type Retained } from "./window.ts";
@@ -34,6 +35,8 @@ const NO_HASHES = new Uint32Array(0);
 
 export class MemberState {
   readonly ctx: Context;
+  /** This node's copy of the grant table: what it says of others may be late. */
+  readonly table: GrantTable;
   readonly lease: Lease;
   readonly ends = new RecentEnds();
   readonly windows = new Map<PartitionId, PartitionWindow>();
@@ -66,8 +69,9 @@ export class MemberState {
   paused = false; // suspended: every partition is paused
   watchdogUntil = 0;
 
-  constructor(ctx: Context, now: number) {
+  constructor(ctx: Context, table: GrantTable, now: number) {
     this.ctx = ctx;
+    this.table = table;
     this.lease = new Lease(now);
   }
 

@@ -4,8 +4,6 @@
  * does is no violation; a sink that checks tokens is the answer to it (G3). Only a stop counts: a node that is merely cut off or
  * blocked is stopped by its own watchdog in time, or the product is wrong.
  */
-import { Phase } from "../../../src/core/messages.ts";
-import type { PartitionTable } from "../../../src/core/table.ts";
 import type { HistoryEvent } from "../history.ts";
 import type { Run, World } from "../observer.ts";
 import { Once, perWorld } from "./checker.ts";
@@ -16,7 +14,6 @@ export class Zombies {
   readonly #stopped = new Map<number, number>(); // processes, and since when
   readonly #frozen = new Map<number, number>(); // processes that died in their sleep, and since when they did nothing
   readonly #runs = new Set<number>();
-  readonly #sleepers = new Set<string>(); // incarnations
 
   constructor(world: World) {
     this.#world = world;
@@ -29,16 +26,6 @@ export class Zombies {
   /** When a run that ended with its process could last do something: a process that is killed in its sleep did nothing since it stopped. */
   lastActedAt(run: Run): number {
     return Math.min(run.endedAt, this.#frozen.get(run.pid) ?? Infinity);
-  }
-
-  /**
-   * Whether the entry says that the task's dead letter (or its record in the parked topic) was written by a process that slept past its
-   * quarantine before it could tell: a fact, whoever was given the task meanwhile and has not heard of it yet.
-   */
-  setAside(table: PartitionTable, offset: number): boolean {
-    const phase = table.phaseOf(offset);
-    if ((phase !== Phase.dead && phase !== Phase.parked) || table.unknownRunsOf(offset) === 0) return false;
-    return this.#sleepers.has(table.holderOf(offset));
   }
 
   onHistory(event: HistoryEvent): void {
@@ -60,7 +47,6 @@ export class Zombies {
     const node = this.#world.nodes.get(name);
     if (node === undefined || node.process.pid !== pid || node.core === null) return;
     if (node.process.monotonicMs() < node.core.member.isolationDeadline) return;
-    this.#sleepers.add(node.incarnation);
     for (const run of this.#world.runs) if (run.pid === pid && run.endedAt === Infinity) this.#runs.add(run.number);
   }
 }

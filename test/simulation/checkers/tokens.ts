@@ -207,7 +207,7 @@ export function startsAreGranted(world: World): Observer {
     for (const copy of copiesOf(world)) {
       const table = copy.core!.replica.table.partition(pid);
       if (table.holderOf(offset) === node.incarnation && !isFinalPhase(table.phaseOf(offset))) continue;
-      if (returnedMeanwhile(world, node, copy, pid, offset) || zombiesOf(world).setAside(table, offset)) continue;
+      if (returnedMeanwhile(world, node, copy, pid, offset)) continue;
       const entry = JSON.stringify(table.read(offset));
       violated("I9", `${name} (epoch ${epoch}): at ${copy.name} its entry is ${entry}, watermark ${table.watermark}`);
     }
@@ -257,7 +257,6 @@ export function tableNamesHolders(world: World): Observer {
     for (const copy of copies) {
       const table = copy.core!.replica.table.partition(window.pid);
       if (table.holderOf(offset) === node.incarnation) continue;
-      if (state === State.granted && zombiesOf(world).setAside(table, offset)) continue;
       if (returnedMeanwhile(world, node, copy, window.pid, offset)) continue;
       const what = state === State.executing ? "runs" : "was granted";
       violated(
