@@ -711,6 +711,28 @@ export const mutations: readonly Mutation[] = [
       "R12: a task whose executor is partitioned away runs again only after the executor was stopped",
     ],
   ]),
+  ...of("leader/partitions.ts", quarantine, [
+    [
+      "r12-late-aside",
+      "    if (batch.phase !== Phase.executed && table.isHeldByAnother(offset, peer.incarnation)) continue;\n",
+      "",
+      "R12: what was set aside by who was given up is told late: whoever has the task by then ends it, and its twins wait",
+    ],
+    [
+      "r12-late-executed",
+      "if (batch.phase !== Phase.executed && table.isHeldByAnother",
+      "if (table.isHeldByAnother",
+      "R12: what was set aside by who was given up is told late: whoever has the task by then ends it, and its twins wait",
+    ],
+  ]),
+  ...of("member/intake.ts", quarantine, [
+    [
+      "r8-aside-comes-back",
+      "const isAside = isFinal(task.state) && task.state !== State.executed;",
+      "const isAside = false;",
+      "R8, R12: what was set aside here and given to another meanwhile is asked for when the partition comes back",
+    ],
+  ]),
   ...of("leader/questions.ts", quarantine, [
     [
       "r12-comes-back",
