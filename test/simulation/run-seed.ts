@@ -4,7 +4,7 @@ import { Simulation } from "./simulation.ts";
 import { describeFault, planFaults } from "./fault-plan.ts";
 import { Faults } from "./faults.ts";
 import { partitionOf } from "../../src/core/identity.ts";
-import { Violation } from "./history.ts";
+import { Violation, type HistoryEvent } from "./history.ts";
 import { checkHistory } from "./history-checker.ts";
 import { checkers } from "./checkers/index.ts";
 import { namesSuspects, waitsForOne } from "./checkers/stopped.ts";
@@ -113,14 +113,17 @@ function live(simulation: Simulation, workload: Workload, faults: Faults): void 
   simulation.history.add({ type: "quiet", at: simulation.now });
   const limitMs = REST_QUARANTINES_MAX * quarantineMs(timing);
   const settledAt = simulation.now + settleMs(simulation, faults);
-  // Long enough for the last commits and watermarks to be told; a partition that stood still may yet find another owner, and go on.
+  // Long enough for the last commits and watermarks to be told; a partition that stood still may yet find another owner, or its suspects
+  // the end of their quarantine, and go on.
   const stillMs = 3 * timing.heartbeatMs + timing.commitIntervalMs;
+  const hasWorked = watchForWork(simulation);
   let restsSince = Infinity;
   const rested = simulation.until(
     () => {
       faults.restartDead(); // also who was still draining
+      const worked = hasWorked();
       if (simulation.now < settledAt || !isAtRest(simulation)) restsSince = Infinity;
-      else restsSince = Math.min(restsSince, simulation.now);
+      else if (restsSince === Infinity || worked) restsSince = simulation.now;
       return simulation.now >= restsSince + stillMs;
     },
     limitMs + stillMs,
@@ -139,6 +142,19 @@ function settleMs({ settings, kafka }: Simulation, { counts }: Faults): number {
   return Math.max(1.5 * settings.timing.sessionMs, unanswered ? kafka.settings.commitTimeoutMs : 0);
 }
 
+const WORK: ReadonlySet<HistoryEvent["type"]> = new Set(["handler-start", "handler-end", "check-start", "check-end"]);
+
+/** Has a handler or a check begun or ended since the last question? */
+function watchForWork({ history }: Simulation): () => boolean {
+  let read = 0;
+  return () => {
+    const { events } = history;
+    let worked = false;
+    for (; read < events.length; read++) worked ||= WORK.has(events[read]!.type);
+    return worked;
+  };
+}
+
 /** Everything that was delivered is committed, one leader votes, and everybody is in its in-sync set. */
 function isAtRest(simulation: Simulation): boolean {
   const { log, nodes, names } = simulation;
@@ -150,6 +166,7 @@ function isAtRest(simulation: Simulation): boolean {
     while (end > 0 && records[end - 1]!.isGap) end--;
     if ((committed[partition] ?? 0) < end && !isStopped(simulation, partition)) return false;
   }
+  if (simulation.runs.some(({ endedAt }) => endedAt === Infinity)) return false;
   const { owner, groupGeneration } = simulation;
   // No join is under way: every partition is read under the present generation.
   for (let partition = 0; partition < log.length; partition++) {
